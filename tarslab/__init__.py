@@ -1,0 +1,49 @@
+"""tarslab: reinforcement-learning training curves, read fast, computed honestly, drawn anywhere.
+
+Everything loads when it is first used: importing tarslab costs almost nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tarslab import charts, dashboards, errors, reports, runs, stats
+    from tarslab.errors import TarslabError
+    from tarslab.runs import Run, Runs, load
+
+__version__ = "0.1.0"
+
+_ROOMS = ("charts", "dashboards", "errors", "reports", "runs", "stats")
+_NAMES = {
+    "load": "tarslab.runs",
+    "Run": "tarslab.runs",
+    "Runs": "tarslab.runs",
+    "TarslabError": "tarslab.errors",
+}
+
+__all__ = [
+    "Run",
+    "Runs",
+    "TarslabError",
+    "charts",
+    "dashboards",
+    "errors",
+    "load",
+    "reports",
+    "runs",
+    "stats",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return import_module(f"tarslab.{name}")
+    if name in _NAMES:
+        value = getattr(import_module(_NAMES[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'tarslab' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

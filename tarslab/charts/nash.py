@@ -1,0 +1,96 @@
+"""Convergence of self-play to a Nash equilibrium."""
+
+from typing import NamedTuple
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from tarslab.charts import theme
+from tarslab.charts.curves import Smoothing, curve_chart, curve_table
+from tarslab.errors import BadArgument
+from tarslab.runs import Runs
+
+GAPS = ("nash_gap", "exploitability")
+
+
+class NashConvergence(NamedTuple):
+    """The numbers behind ``nash_convergence``."""
+
+    curves: pd.DataFrame
+    """As in ``charts.curves.curve_table``; gaps of zero, which no log scale can show, are NaN."""
+    crossings: pd.DataFrame
+    """``series``, ``step`` and ``value`` of each run's first point under the threshold."""
+
+
+def nash_convergence_data(
+    runs: Runs, *, metric: str | None = None, threshold: float = 0.01
+) -> NashConvergence:
+    """The numbers behind ``nash_convergence``; crossings are found on the full series."""
+    if metric is None:
+        metric = next((gap for gap in GAPS if gap in runs.metrics), GAPS[0])
+    if threshold <= 0:
+        raise BadArgument(f"threshold must be positive on a log scale, not {threshold}")
+    curves = curve_table(runs, [metric], smoothing=Smoothing(window=1), band=None)
+    curves["value"] = curves["value"].where(curves["value"] > 0)
+    crossings = []
+    for run, series in runs.series(metric):
+        under = np.flatnonzero(series.value < threshold)
+        if len(under):
+            crossings.append((run, series.step[under[0]], series.value[under[0]]))
+    return NashConvergence(curves, pd.DataFrame(crossings, columns=["series", "step", "value"]))
+
+
+def nash_convergence(
+    runs: Runs, *, metric: str | None = None, threshold: float = 0.01
+) -> alt.LayerChart:
+    """Distance to equilibrium by iteration on a log scale, a threshold, and where it is met.
+
+    Parameters
+    ----------
+    runs
+        Runs with ``nash_gap`` (NashConv, the sum over players of what a best response gains) or
+        ``exploitability`` (NashConv / players).
+    metric
+        One of the two; None (default) takes the first there is.
+    threshold
+        Height of the dashed line; the first iteration under it is marked and labelled.
+
+    Raises
+    ------
+    BadArgument
+        No run has the metric, or the threshold is not positive.
+    """
+    curves, crossings = nash_convergence_data(runs, metric=metric, threshold=threshold)
+    chart = curve_chart(
+        curves,
+        y_title=theme.title_of(str(curves["metric"].iloc[0])),
+        raw=False,
+        log_y=True,
+        lines_at={"threshold": threshold},
+    )
+    if crossings.empty:
+        return chart
+    names = list(dict.fromkeys(curves["series"]))
+    records = [
+        {"series": str(row.series), "step": int(row.step), "value": float(f"{row.value:.9g}")}
+        for row in crossings.itertuples()
+    ]
+    marks = (
+        alt.Chart(alt.InlineData(values=records))
+        .transform_filter({"param": "toggle_series"})
+        .encode(
+            x="step:Q",
+            y="value:Q",
+            color=alt.Color("series:N", scale=theme.colours(names)),
+            tooltip=[
+                alt.Tooltip("series:N", title="series"),
+                alt.Tooltip("step:Q", title="first under the threshold", format=","),
+                alt.Tooltip("value:Q", title="value", format=".4~g"),
+            ],
+        )
+    )
+    label = marks.mark_text(align="left", dx=6, dy=-6, fontSize=11).encode(
+        text=alt.Text("step:Q", format=",")
+    )
+    return chart + marks.mark_point(filled=True, size=70, stroke="white") + label

@@ -1,0 +1,24 @@
+"""An Altair chart as a widget that draws without a network."""
+
+from typing import Any
+
+import altair as alt
+from altair.jupyter.jupyter_chart import load_js_src
+
+from tarslab.charts import offline
+
+
+class LiveChart(alt.JupyterChart):
+    """``altair.JupyterChart`` with Vega inside; assign ``chart`` to redraw."""
+
+    def __init__(self, chart: alt.TopLevelMixin, **options: Any) -> None:
+        if not self._is_offline:
+            # Set on the first use and not on import: bundling may take seconds.
+            type(self)._esm = offline.vega_bundle(_without_imports(load_js_src()))
+            type(self)._is_offline = True
+        super().__init__(chart, embed_options={"actions": False, "renderer": "svg"}, **options)
+
+
+def _without_imports(source: str) -> str:
+    """The bundler imports Vega-Embed itself; Altair's imports are addresses on the network."""
+    return "\n".join(line for line in source.split("\n") if not line.startswith("import"))

@@ -1,0 +1,41 @@
+"""What can go wrong, as a user meets it.
+
+    TarslabError
+    ├── BadArgument     an argument, option or notebook parameter that cannot be used
+    ├── LogNotFound     nothing to read where the user pointed
+    ├── BadLog          a file that cannot be read as what it claims to be
+    ├── MissingTool     a program or extra that this machine lacks
+    └── NotebookFailed  a notebook whose execution stopped
+
+    LogWarning          part of a file could not be used; the rest was read
+
+Every message names the file or the argument, and the mend.
+"""
+
+
+class TarslabError(Exception):
+    """Base of every error that tarslab raises on purpose."""
+
+
+class BadArgument(TarslabError, ValueError):
+    """An argument, option or notebook parameter cannot be used; the message lists what can."""
+
+
+class LogNotFound(TarslabError, FileNotFoundError):
+    """No training log where the user pointed; the message says what was looked for and seen."""
+
+
+class BadLog(TarslabError, ValueError):
+    """A log file cannot be read as what it claims to be."""
+
+
+class MissingTool(TarslabError, RuntimeError):
+    """This machine lacks a program or an optional package; the message says how to get it."""
+
+
+class NotebookFailed(TarslabError, RuntimeError):
+    """A notebook stopped: the message carries the cell, its source and the error."""
+
+
+class LogWarning(UserWarning):
+    """Part of a log could not be used; the rest was read."""

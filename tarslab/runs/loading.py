@@ -1,0 +1,180 @@
+"""``load``: from files to a Runs table."""
+
+import os
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from tarslab.errors import BadArgument, BadLog, LogNotFound, LogWarning
+from tarslab.runs import identity
+from tarslab.runs.discovery import PathLike, RunFiles, find_runs
+from tarslab.runs.recording import Recording, Series
+from tarslab.runs.table import Run, Runs
+from tarslab.runs.vocabulary import translate
+
+Restarts = Literal["last", "all", "error"]
+
+# Below this many bytes a second process costs more than it gives.
+PARALLEL_BYTES = 8_000_000
+
+
+def load(
+    path: PathLike | Iterable[PathLike],
+    *,
+    metrics: str | Sequence[str] | None = None,
+    restarts: Restarts = "last",
+) -> Runs:
+    """Read every training run in a folder, file or glob, or in a list of them.
+
+    Reads TensorBoard event files, stable-baselines3's monitor.csv, and progress.csv or other CSV
+    tables with a step column; the format is found from the content. Metrics get their canonical
+    names where the vocabulary knows them. Where two formats of a run hold the same metric, the
+    earlier in the list above is believed; the other keeps its own tag, unless it is a copy.
+
+    Parameters
+    ----------
+    path
+        Folder (searched with its subfolders), file or glob; ``bundled:cartpole`` and the like are
+        the recordings that come with tarslab.
+    metrics
+        Names to keep, canonical or the source's own; None for all.
+    restarts
+        What to do where the steps of a metric go back, as after a resumed training: ``"last"``
+        keeps the later pass and drops what it repeats, ``"all"`` keeps every point, ``"error"``
+        refuses.
+
+    Raises
+    ------
+    LogNotFound
+        Nothing there, or nothing that is a log.
+    BadLog
+        No file could be read, or steps go back under ``restarts="error"``.
+    BadArgument
+        ``restarts`` is none of the three, or no run has any of ``metrics``.
+
+    Warns
+    -----
+    LogWarning
+        Part of a file could not be used (cut off, failed checksum, not text); names file and place.
+    """
+    if restarts not in get_args(Restarts):
+        raise BadArgument(f"restarts must be one of {get_args(Restarts)}, not {restarts!r}")
+    found = find_runs(path)
+    runs, problems = [], []
+    for files, reading in zip(found, _read_all(found), strict=True):
+        problems += reading.problems
+        series = _named_series(reading.recordings)
+        series, restart_problems = _settle_restarts(files.name, series, restarts)
+        problems += restart_problems
+        if not series:
+            problems.append(f"{files.path}: no scalars in it; the run was left out")
+            continue
+        config = {key: value for r in reading.recordings for key, value in r.config.items()}
+        config |= reading.config
+        runs.append(
+            Run(
+                name=files.name,
+                path=str(files.path),
+                format="+".join(recording.format for recording in reading.recordings),
+                series=series,
+                hyperparameters=identity.hyperparameters(config),
+                **identity.identify(config, files.path),
+            )
+        )
+    if not runs:
+        raise BadLog("no run could be read:\n" + "\n".join(f"- {p}" for p in problems))
+    for problem in problems:
+        warnings.warn(problem, LogWarning, stacklevel=2)
+    loaded = Runs.of(runs)
+    return loaded if metrics is None else loaded.select(metric=metrics)
+
+
+@dataclass
+class _Reading:
+    """All that was read of one run."""
+
+    recordings: list[Recording]
+    config: dict[str, Any]
+    problems: list[str]
+
+
+def _read_all(found: Sequence[RunFiles]) -> Iterator[_Reading]:
+    """Read every run, on all cores where that pays, with a progress bar where it takes long."""
+    from tqdm.auto import tqdm
+
+    sizes = [sum(p.stat().st_size for _, paths in r.by_format() for p in paths) for r in found]
+    readings: Iterator[_Reading]
+    if sum(sizes) > PARALLEL_BYTES and len(found) > 1 and (os.cpu_count() or 1) > 1:
+        from joblib import Parallel, delayed
+
+        readings = Parallel(n_jobs=-1, return_as="generator")(delayed(_read)(r) for r in found)
+    else:
+        readings = map(_read, found)
+    yield from tqdm(readings, total=len(found), desc="Reading runs", delay=1, leave=False)
+
+
+def _read(run: RunFiles) -> _Reading:
+    reading = _Reading([], {}, [])
+    for format, paths in run.by_format():
+        try:
+            recording = format.read(paths)
+        except (BadLog, OSError) as error:
+            reading.problems.append(str(error))
+            continue
+        reading.problems += recording.warnings
+        if recording.series:
+            reading.recordings.append(recording)
+    try:
+        reading.config = identity.read_config(run.folder)
+    except (BadLog, OSError) as error:
+        reading.problems.append(str(error))
+    return reading
+
+
+def _named_series(recordings: Sequence[Recording]) -> dict[str, Series]:
+    """The series of a run under their names, each tag from the most trusted format that has it."""
+    by_tag: dict[str, Series] = {}
+    for recording in recordings:
+        for tag, series in recording.series.items():
+            by_tag.setdefault(tag, series)
+    return {
+        name: by_tag[tag]._replace(value=by_tag[tag].value * sign) if sign != 1 else by_tag[tag]
+        for tag, (name, sign) in translate(by_tag).items()
+    }
+
+
+def _settle_restarts(
+    run: str, series: dict[str, Series], restarts: Restarts
+) -> tuple[dict[str, Series], list[str]]:
+    """Series whose steps do not decrease, and what was dropped for it."""
+    settled, dropped, first = {}, 0, None
+    for name, one in series.items():
+        if not np.any(one.step[1:] < one.step[:-1]):
+            settled[name] = one
+            continue
+        back = int(np.argmax(one.step[1:] < one.step[:-1]))
+        where = f"{name} from step {one.step[back]} to {one.step[back + 1]}"
+        if restarts == "error":
+            raise BadLog(
+                f"{run}: steps go back ({where}), as after a resumed training; "
+                'restarts="last" keeps the later pass, restarts="all" every point'
+            )
+        first = first or where
+        if restarts == "last":
+            # Where the steps go back a later pass starts, and repeats all from its first step on.
+            starts = np.append(one.step[1:] < one.step[:-1], False)
+            restarted_at = np.where(starts, np.append(one.step[1:], 0), np.iinfo(np.int64).max)
+            keep = one.step < np.minimum.accumulate(restarted_at[::-1])[::-1]
+            dropped += int(np.count_nonzero(~keep))
+            settled[name] = one.take(keep)
+        else:
+            settled[name] = one.take(np.argsort(one.step, kind="stable"))
+    if first is None or restarts == "all":
+        return settled, []
+    return settled, [
+        f"{run}: steps go back ({first}), as after a resumed training; the later pass was kept and "
+        f'{dropped} points that it repeats were dropped (restarts="all" keeps them)'
+    ]

@@ -1,0 +1,47 @@
+"""What a format reader hands over: named series as they were written, nothing renamed or sorted."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+class Series(NamedTuple):
+    """One metric of one run in the order written; three arrays of one length."""
+
+    step: NDArray[np.int64]
+    wall_time: NDArray[np.float64]
+    value: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, step: ArrayLike, wall_time: ArrayLike, value: ArrayLike) -> "Series":
+        """The three columns as arrays of the right types."""
+        return cls(
+            np.asarray(step, dtype=np.int64),
+            np.asarray(wall_time, dtype=np.float64),
+            np.asarray(value, dtype=np.float64),
+        )
+
+    @classmethod
+    def joined(cls, parts: Iterable["Series"]) -> "Series":
+        """Several series, one after the other."""
+        return cls(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+    def take(self, places: NDArray[Any]) -> "Series":
+        """The points at these places (indices or a mask)."""
+        return Series(self.step[places], self.wall_time[places], self.value[places])
+
+
+@dataclass
+class Recording:
+    """All that the files of one format say of one run."""
+
+    format: str
+    series: dict[str, Series] = field(default_factory=dict)
+    """By the source's own tag."""
+    config: dict[str, Any] = field(default_factory=dict)
+    """Hyperparameters that stand in the log itself."""
+    warnings: list[str] = field(default_factory=list)
+    """What could not be used, each naming file and place."""

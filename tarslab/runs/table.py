@@ -1,0 +1,178 @@
+"""The ``Runs`` table: every scalar of every run, and one row about each run."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tarslab.errors import BadArgument
+from tarslab.runs.recording import Series
+from tarslab.runs.vocabulary import CANONICAL
+
+
+@dataclass
+class Run:
+    """One run, as ``Runs.of`` takes it."""
+
+    name: str
+    series: Mapping[str, Series]
+    """By metric; steps must not decrease."""
+    path: str = ""
+    format: str = ""
+    algo: str | None = None
+    env: str | None = None
+    seed: int | None = None
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Runs:
+    """Training runs as two tables.
+
+    Attributes
+    ----------
+    scalars : DataFrame
+        ``run`` and ``metric`` (categories), ``step`` (int64), ``wall_time`` (float64, Unix seconds,
+        NaN where the source has none), ``value`` (float64); sorted by run, metric, step.
+    table : DataFrame
+        One row a run: ``run``, ``algo``, ``env``, ``seed`` (missing where not known), ``format``,
+        ``path``, ``points``, ``non_finite`` (points that are NaN or infinite), ``hp.<name>``.
+    """
+
+    def __init__(self, scalars: pd.DataFrame, table: pd.DataFrame) -> None:
+        self.scalars = scalars
+        self.table = table
+
+    @classmethod
+    def of(cls, runs: Sequence[Run]) -> "Runs":
+        """Build the tables from runs, whose names must differ."""
+        names = sorted(run.name for run in runs)
+        if repeated := {a for a, b in zip(names, names[1:], strict=False) if a == b}:
+            raise BadArgument(f"two runs are named {sorted(repeated)[0]!r}")
+        runs = sorted(runs, key=lambda run: run.name)
+        metrics = sorted({metric for run in runs for metric in run.series}, key=_metric_order)
+        series = [
+            (run_code, metric_code, run.series[metric])
+            for run_code, run in enumerate(runs)
+            for metric_code, metric in enumerate(metrics)
+            if metric in run.series
+        ]
+        lengths = [len(one.step) for _, _, one in series]
+        joined = Series.joined([one for _, _, one in series] or [Series.of([], [], [])])
+        scalars = pd.DataFrame(
+            {
+                "run": _category([code for code, _, _ in series], lengths, names),
+                "metric": _category([code for _, code, _ in series], lengths, metrics),
+                "step": joined.step,
+                "wall_time": joined.wall_time,
+                "value": joined.value,
+            }
+        )
+        return cls(scalars, _about(runs))
+
+    @property
+    def names(self) -> list[str]:
+        """The runs' names, sorted."""
+        return [str(name) for name in self.table["run"]]
+
+    @property
+    def metrics(self) -> list[str]:
+        """The metrics that any run has, canonical ones first."""
+        present = self.scalars["metric"].cat.categories
+        return sorted((str(metric) for metric in present), key=_metric_order)
+
+    def select(self, metric: str | Sequence[str] | None = None, **columns: Any) -> "Runs":
+        """The runs and metrics that match every condition.
+
+        ``metric`` and each keyword, a column of ``table`` (``algo``, ``env``, ``seed``, ``run``,
+        ...), take one value or a list. Raises BadArgument, with the values there are, where a
+        name is unknown or nothing matches.
+        """
+        table = self.table
+        for column, wanted in columns.items():
+            if column not in table:
+                raise BadArgument(f"no column {column!r}; runs have {', '.join(table.columns)}")
+            values = _as_list(wanted)
+            chosen = table[self.table[column].isin(values)]
+            if chosen.empty:
+                there = ", ".join(sorted({str(v) for v in table[column].dropna()})) or "none"
+                raise BadArgument(f"no run has {column} {values}; there are {there}")
+            table = chosen
+            self = Runs(self.scalars, table)
+        scalars = self.scalars
+        if columns:
+            scalars = scalars[scalars["run"].isin(table["run"])]
+        if metric is not None:
+            chosen_metrics = _as_list(metric)
+            scalars = scalars[scalars["metric"].isin(chosen_metrics)]
+            if scalars.empty:
+                raise BadArgument(
+                    f"no run has a metric {', '.join(map(str, chosen_metrics))}; "
+                    f"there are {', '.join(self.metrics)}"
+                )
+        scalars = scalars.assign(
+            run=scalars["run"].cat.remove_unused_categories(),
+            metric=scalars["metric"].cat.remove_unused_categories(),
+        )
+        remaining = table[table["run"].isin(scalars["run"].cat.categories)]
+        return Runs(scalars.reset_index(drop=True), remaining.reset_index(drop=True))
+
+    def series(self, metric: str) -> Iterator[tuple[str, Series]]:
+        """Run name and series of every run that has the metric, as views of ``scalars``."""
+        if metric not in self.scalars["metric"].cat.categories:
+            raise BadArgument(
+                f"no run has a metric {metric!r}; there are {', '.join(self.metrics)}"
+            )
+        code = self.scalars["metric"].cat.categories.get_loc(metric)
+        rows = np.flatnonzero(self.scalars["metric"].cat.codes.to_numpy() == code)
+        runs = self.scalars["run"].cat.codes.to_numpy()[rows]
+        columns = [self.scalars[name].to_numpy() for name in ("step", "wall_time", "value")]
+        cuts = np.flatnonzero(np.diff(runs)) + 1
+        for part in np.split(rows, cuts):
+            place = slice(part[0], part[-1] + 1)
+            name = self.scalars["run"].cat.categories[self.scalars["run"].cat.codes.iloc[part[0]]]
+            yield str(name), Series(*(column[place] for column in columns))
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def __repr__(self) -> str:
+        runs = "run" if len(self) == 1 else "runs"
+        return f"<Runs: {len(self)} {runs}, {len(self.metrics)} metrics, {len(self.scalars)} points>"
+
+    def _repr_html_(self) -> str:
+        shown = self.table[["run", "algo", "env", "seed", "format", "points", "non_finite"]]
+        return str(shown.to_html(index=False, max_rows=20, na_rep="", border=0))
+
+
+def _about(runs: Sequence[Run]) -> pd.DataFrame:
+    values = [np.concatenate([s.value for s in run.series.values()] or [[]]) for run in runs]
+    table = pd.DataFrame(
+        {
+            "run": pd.Series([run.name for run in runs], dtype="str"),
+            "algo": pd.Series([run.algo for run in runs], dtype="str"),
+            "env": pd.Series([run.env for run in runs], dtype="str"),
+            "seed": pd.array([run.seed for run in runs], dtype="Int64"),
+            "format": pd.Series([run.format for run in runs], dtype="str"),
+            "path": pd.Series([run.path for run in runs], dtype="str"),
+            "points": [len(v) for v in values],
+            "non_finite": [int(np.count_nonzero(~np.isfinite(v))) for v in values],
+        }
+    )
+    parameters = pd.DataFrame([dict(run.hyperparameters) for run in runs], index=table.index)
+    return pd.concat([table, parameters.reindex(columns=sorted(parameters.columns))], axis=1)
+
+
+def _category(codes: Sequence[int], lengths: Sequence[int], names: Sequence[str]) -> pd.Categorical:
+    return pd.Categorical.from_codes(
+        np.repeat(np.asarray(codes, dtype=np.int32), lengths), pd.Index(names, dtype="str")
+    )
+
+
+def _metric_order(metric: str) -> tuple[int, str]:
+    return (CANONICAL.index(metric) if metric in CANONICAL else len(CANONICAL), metric)
+
+
+def _as_list(wanted: Any) -> list[Any]:
+    return list(wanted) if isinstance(wanted, list | tuple | set | np.ndarray) else [wanted]
