@@ -2,6 +2,7 @@
 
     TarslabError
     ├── BadArgument     an argument, option or notebook parameter that cannot be used
+    │   └── NotLogged   a metric that none of the runs has
     ├── LogNotFound     nothing to read where the user pointed
     ├── BadLog          a file that cannot be read as what it claims to be
     ├── MissingTool     a program or extra that this machine lacks
@@ -19,6 +20,10 @@ class TarslabError(Exception):
 
 class BadArgument(TarslabError, ValueError):
     """An argument, option or notebook parameter cannot be used; the message lists what can."""
+
+
+class NotLogged(BadArgument):
+    """None of the runs has the metric; the message lists those there are."""
 
 
 class LogNotFound(TarslabError, FileNotFoundError):

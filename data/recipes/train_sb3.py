@@ -138,9 +138,7 @@ def train(algo: str, seed: int) -> float:
         )
     model = ALGORITHMS[algo]("MlpPolicy", env, seed=seed, device="cpu", **options)
     model.set_logger(configure(str(folder), ["csv", "tensorboard"]))
-    model.learn(
-        recipe["total_timesteps"], callback=callback, log_interval=recipe["log_interval"]
-    )
+    model.learn(recipe["total_timesteps"], callback=callback, log_interval=recipe["log_interval"])
     model.logger.close()
     env.close()
 

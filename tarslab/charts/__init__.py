@@ -7,6 +7,7 @@ a renderer or theme of their own.
 from tarslab.charts import offline, theme
 from tarslab.charts.entropy import entropy_curve, entropy_curve_data
 from tarslab.charts.exploration import exploration_curves, exploration_curves_data
+from tarslab.charts.logged import where_logged
 from tarslab.charts.losses import loss_curves, loss_curves_data
 from tarslab.charts.nash import nash_convergence, nash_convergence_data
 from tarslab.charts.reward import reward_curve, reward_curve_data
@@ -24,6 +25,7 @@ __all__ = [
     "reward_curve",
     "reward_curve_data",
     "theme",
+    "where_logged",
 ]
 
 offline.adopt()

@@ -80,6 +80,7 @@ def curve_chart(
     table: pd.DataFrame,
     *,
     y_title: str,
+    x_title: str | None = None,
     colour: Literal["series", "metric"] = "series",
     raw: bool | None = None,
     log_y: bool = False,
@@ -87,17 +88,18 @@ def curve_chart(
 ) -> alt.LayerChart:
     """Draw a curve table: band, faint raw points, line, tooltips, labelled horizontal lines.
 
+    A group's line is pale where some of its runs have no value, since its mean may jump there.
     A click on a legend entry hides or shows its lines, and the y-scale follows what is visible.
     Drag pans, Shift and wheel zooms, a double click goes back.
     """
     x = next(name for name in XAxis.__args__ if name in table)  # type: ignore[attr-defined]
     base = alt.Chart(columns_of(table, ["metric", "series"])).transform_flatten(
-        [name for name in table if name not in ("metric", "series")]
+        [str(name) for name in table if name not in ("metric", "series")]
     )
-    names = {key: list(dict.fromkeys(table[key])) for key in ("series", "metric")}
+    names = {key: list(dict.fromkeys(table[key].astype(str))) for key in ("series", "metric")}
     several = len(names["series"]) > 1
     toggles = [_legend_toggle(colour, names[colour])]
-    dash: alt.StrokeDash | alt.UndefinedType = alt.Undefined
+    dash = None
     if colour == "series" and several:
         dash = alt.StrokeDash("series:N", scale=theme.dashes(names["series"]))
     elif colour == "metric" and several and len(names["series"]) <= len(theme.DASHES):
@@ -110,7 +112,7 @@ def curve_chart(
     axis = _axis(table["value"], tickCount=6) if log_y else _axis(table["value"])
     y = alt.Y("value:Q", title=y_title, scale=scale, axis=axis)
     base = base.encode(
-        x=_x_encoding(x, table),
+        x=_x_encoding(x, table, x_title or theme.title_of(x)),
         y=y,
         color=alt.Color(f"{colour}:N", scale=theme.colours(names[colour])),
         detail=["metric:N", "series:N"],
@@ -124,19 +126,37 @@ def curve_chart(
         raw = len(names["series"]) <= RAW_SERIES
     if raw and table["raw"].notna().any():
         layers.append(base.mark_circle(size=8, fillOpacity=0.3, aria=False).encode(y="raw:Q"))
-    line = base.mark_line(strokeWidth=1.8, clip=True)
-    layers.append(line if dash is alt.Undefined else line.encode(strokeDash=dash))
+    layers.append(_line_layer(base, table, dash))
     layers.append(_hover(base, table, x))
     for text, level in (lines_at or {}).items():
         if level is not None:
             layers += _horizontal_line(text, level)
     layers[0] = layers[0].add_params(*toggles, _zoom())
     lines = len(table[["metric", "series"]].drop_duplicates())
-    return alt.layer(*layers).properties(
+    return alt.LayerChart(
+        layer=layers,
         width="container",
         description=f"Line chart of {y_title} by {theme.title_of(x)}, {lines} lines: "
         + ", ".join(names[colour][:12]),
     )
+
+
+def _line_layer(base: alt.Chart, table: pd.DataFrame, dash: alt.StrokeDash | None) -> alt.Chart:
+    line: alt.Chart = base.mark_line(strokeWidth=1.8, clip=True)
+    if dash is not None:
+        line = line.encode(strokeDash=dash)
+    runs = table.groupby(["metric", "series"], observed=True)["n"]
+    if runs.transform("max").eq(table["n"]).all():
+        return line
+    line = (
+        line.transform_joinaggregate(runs="max(n)", groupby=["metric", "series"])
+        .transform_calculate(partial="datum.n < datum.runs")
+        .encode(
+            strokeOpacity=alt.when("datum.partial").then(alt.value(0.3)).otherwise(alt.value(1)),
+            detail=["metric:N", "series:N", "partial:N"],
+        )
+    )
+    return line
 
 
 def columns_of(table: pd.DataFrame, groups: list[str]) -> alt.InlineData:
@@ -161,7 +181,9 @@ def _labels(runs: Runs, by: str | None) -> dict[str, str]:
     if by is None:
         return {name: name for name in runs.names}
     if by not in table:
-        raise BadArgument(f"by must be a column of runs.table, not {by!r}: {', '.join(table)}")
+        raise BadArgument(
+            f"by must be a column of runs.table, not {by!r}: {', '.join(map(str, table))}"
+        )
     label = table[by].astype("object").where(table[by].notna(), f"{by} unknown").map(str)
     if by != "env" and table["env"].nunique() > 1:
         label = label + " · " + table["env"].fillna("env unknown")
@@ -234,11 +256,11 @@ def _json_numbers(values: Floats, name: str) -> list[float | int | None]:
     return [float(f"{v:.{digits}g}") if np.isfinite(v) else None for v in values]
 
 
-def _x_encoding(x: str, table: pd.DataFrame) -> alt.X:
+def _x_encoding(x: str, table: pd.DataFrame, title: str) -> alt.X:
     if x == "wall_time":
-        return alt.X("wall_time:T", title=theme.title_of(x), scale=alt.Scale(type="utc"))
+        return alt.X("wall_time:T", title=title, scale=alt.Scale(type="utc"))
     scale = alt.Scale(nice=False, zero=False)
-    return alt.X(f"{x}:Q", title=theme.title_of(x), axis=_axis(table[x]), scale=scale)
+    return alt.X(f"{x}:Q", title=title, axis=_axis(table[x]), scale=scale)
 
 
 def _axis(values: pd.Series, **options: Any) -> alt.Axis:
@@ -263,16 +285,17 @@ def _hover(base: alt.Chart, table: pd.DataFrame, x: str) -> alt.Chart:
         tooltip.append(alt.Tooltip("low:Q", title="mean − std", format=",.5~g"))
         tooltip.append(alt.Tooltip("high:Q", title="mean + std", format=",.5~g"))
     tooltip.append(alt.Tooltip("n:Q", title="runs (n)"))
-    hover = base
+    hover: alt.Chart = base
     if every > 1:
         hover = hover.transform_window(place="row_number()").transform_filter(
             f"datum.place % {every} == 0"
         )
-    return (
+    hover = (
         hover.mark_point(size=60, filled=True, aria=False)
         .encode(opacity=alt.value(0), tooltip=tooltip)
         .properties(name=HOVER_LAYER)
     )
+    return hover
 
 
 HOVER_LAYER = "hover"

@@ -4,7 +4,7 @@ import altair as alt
 import pandas as pd
 
 from tarslab.charts.curves import Smoothing, XAxis, curve_chart, curve_table
-from tarslab.errors import BadArgument
+from tarslab.errors import NotLogged
 from tarslab.runs import Runs
 from tarslab.runs.vocabulary import EXPLORATION
 
@@ -18,20 +18,18 @@ def exploration_curves_data(
     """
     present = [metric for metric in EXPLORATION if metric in runs.metrics]
     if not present:
-        raise BadArgument(
+        raise NotLogged(
             f"no run logs its exploration ({', '.join(EXPLORATION)}); "
             f"there are {', '.join(runs.metrics)}"
         )
     return curve_table(runs, present, x=x, by=by, smoothing=Smoothing(window=1), band="std")
 
 
-def exploration_curves(
-    runs: Runs, *, x: XAxis = "step", by: str | None = None
-) -> alt.LayerChart:
+def exploration_curves(runs: Runs, *, x: XAxis = "step", by: str | None = None) -> alt.LayerChart:
     """Epsilon, temperature, action noise and exploration rate, whichever the runs have.
 
     A colour a quantity; a click on the legend hides one. ``x`` and ``by`` are those of
-    ``reward_curve``. Raises BadArgument where no run logs any of them.
+    ``reward_curve``. Raises NotLogged where no run logs any of them.
     """
     table = exploration_curves_data(runs, x=x, by=by)
     return curve_chart(table, y_title="exploration", colour="metric", raw=False)

@@ -6,7 +6,7 @@ import altair as alt
 import pandas as pd
 
 from tarslab.charts.curves import Band, Smoothing, XAxis, curve_chart, curve_table
-from tarslab.errors import BadArgument
+from tarslab.errors import BadArgument, NotLogged
 from tarslab.runs import Runs
 from tarslab.runs.vocabulary import LOSSES
 
@@ -60,7 +60,7 @@ def _present(runs: Runs, kinds: Sequence[str] | None) -> list[str]:
         raise BadArgument(f"no loss {', '.join(unknown)}; losses are {', '.join(LOSSES)}")
     present = [kind for kind in (kinds or LOSSES) if kind in runs.metrics]
     if not present:
-        raise BadArgument(
+        raise NotLogged(
             f"no run has a loss ({', '.join(kinds or LOSSES)}); there are {', '.join(runs.metrics)}"
         )
     return present

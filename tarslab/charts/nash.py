@@ -65,6 +65,7 @@ def nash_convergence(
     chart = curve_chart(
         curves,
         y_title=theme.title_of(str(curves["metric"].iloc[0])),
+        x_title="iteration",
         raw=False,
         log_y=True,
         lines_at={"threshold": threshold},
@@ -73,8 +74,8 @@ def nash_convergence(
         return chart
     names = list(dict.fromkeys(curves["series"]))
     records = [
-        {"series": str(row.series), "step": int(row.step), "value": float(f"{row.value:.9g}")}
-        for row in crossings.itertuples()
+        {"series": series, "step": int(step), "value": float(f"{value:.9g}")}
+        for series, step, value in zip(*(crossings[name] for name in crossings), strict=True)
     ]
     marks = (
         alt.Chart(alt.InlineData(values=records))
@@ -93,4 +94,6 @@ def nash_convergence(
     label = marks.mark_text(align="left", dx=6, dy=-6, fontSize=11).encode(
         text=alt.Text("step:Q", format=",")
     )
-    return chart + marks.mark_point(filled=True, size=70, stroke="white") + label
+    dot = marks.mark_point(filled=True, size=70, stroke="white")
+    chart.layer += [dot, label]
+    return chart

@@ -3,6 +3,7 @@
 import copy
 from functools import cache
 from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,9 @@ def vega_bundle(snippet: str) -> str:
 
 @cache
 def _bundle(snippet: str) -> str:
-    key = sha256(f"{vl_convert.__version__} {VEGALITE_VERSION} {snippet}".encode()).hexdigest()
+    key = sha256(
+        f"{version('vl-convert-python')} {VEGALITE_VERSION} {snippet}".encode()
+    ).hexdigest()
     kept = user_cache_path("tarslab") / f"vega-{key[:16]}.js"
     if kept.is_file():
         return kept.read_text(encoding="utf-8")

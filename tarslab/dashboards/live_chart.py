@@ -11,7 +11,7 @@ from tarslab.charts import offline
 class LiveChart(alt.JupyterChart):
     """``altair.JupyterChart`` with Vega inside; assign ``chart`` to redraw."""
 
-    def __init__(self, chart: alt.TopLevelMixin, **options: Any) -> None:
+    def __init__(self, chart: alt.LayerChart, **options: Any) -> None:
         if not self._is_offline:
             # Set on the first use and not on import: bundling may take seconds.
             type(self)._esm = offline.vega_bundle(_without_imports(load_js_src()))

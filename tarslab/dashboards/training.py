@@ -20,6 +20,9 @@ LOSSES_VIEW, EXPLORATION_VIEW = "losses", "exploration"
 X_AXES = {"step": "step", "episode": "episode", "wall time": "wall_time", "relative": "relative"}
 ALL = "all"
 
+# Above this many lines a chart opens with one line an algorithm.
+MANY_RUNS = 8
+
 
 def training(runs: Runs) -> "TrainingDashboard":
     """A dashboard over the runs; ``selected`` and ``chart`` can be read back from it."""
@@ -75,6 +78,8 @@ class TrainingDashboard(widgets.VBox):  # type: ignore[misc]
         table = self.runs.table
         self.metric = _dropdown("Metric", _views(self.runs))
         self.by = _dropdown("One line per", {"run": None, **_groupings(table)})
+        if len(self.runs) > MANY_RUNS and table["algo"].notna().any():
+            self.by.value = "algo"
         self.x = _dropdown("X-axis", X_AXES)
         self.band = widgets.Checkbox(value=True, description="±std band", indent=False)
         self.algo = _dropdown("Algorithm", _choices(table["algo"]))
@@ -185,7 +190,7 @@ def _choices(column: "pd.Series[Any]") -> dict[str, Any]:
 
 
 def _searchable(table: pd.DataFrame) -> Iterator[tuple[str, str]]:
-    parameters = [name for name in table if name.startswith("hp.")]
+    parameters = [name for name in table.columns.astype(str) if name.startswith("hp.")]
     for _, row in table.iterrows():
         stated = [f"{name[3:]}={row[name]}" for name in parameters if pd.notna(row[name])]
         yield row["run"], " ".join([row["run"], *stated]).lower()

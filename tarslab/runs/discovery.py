@@ -129,7 +129,7 @@ def _common_folder(targets: Sequence[Path]) -> Path:
 
 def _name(run_path: Path, base: Path) -> str:
     relative = Path(os.path.abspath(run_path)).relative_to(base)
-    if relative == Path("."):
+    if relative == Path():
         return Path(os.path.abspath(run_path)).name
     return (relative.with_suffix("") if run_path.is_file() else relative).as_posix()
 

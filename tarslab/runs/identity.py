@@ -62,7 +62,7 @@ def identify(config: Mapping[str, Any], path: Path) -> dict[str, Any]:
     return {
         "algo": str(algo).lower() if algo else None,
         "env": str(env) if env else None,
-        "seed": int(seed) if _is_whole(seed) else None,
+        "seed": _whole(seed),
     }
 
 
@@ -101,11 +101,13 @@ def _stated(config: Mapping[str, Any], keys: tuple[str, ...]) -> Any:
     return next((value for value in stated if isinstance(value, str | int | float)), None)
 
 
-def _is_whole(value: Any) -> bool:
+def _whole(value: Any) -> int | None:
+    if value is None or isinstance(value, bool):
+        return None
     try:
-        return value is not None and not isinstance(value, bool) and int(value) == float(value)
+        return int(value) if int(value) == float(value) else None
     except (TypeError, ValueError, OverflowError):
-        return False
+        return None
 
 
 def _parse(path: Path) -> dict[str, Any]:
@@ -135,21 +137,22 @@ class _ConfigLoader(yaml.SafeLoader):
     """Plain YAML, and the OrderedDict and tuples that rl-baselines3-zoo writes."""
 
 
-def _ordered_dict(loader: yaml.SafeLoader, node: yaml.Node) -> dict[Any, Any]:
+def _ordered_dict(loader: _ConfigLoader, node: yaml.Node) -> dict[Any, Any]:
     if not isinstance(node, yaml.SequenceNode):
         return {}
     arguments = loader.construct_sequence(node, deep=True)
     return dict(arguments[0]) if arguments else {}
 
 
-def _as_text(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> str:
+def _sequence(loader: _ConfigLoader, node: yaml.SequenceNode) -> list[Any]:
+    return loader.construct_sequence(node, deep=True)
+
+
+def _as_text(_: _ConfigLoader, suffix: str, node: yaml.Node) -> str:
     return f"{suffix} {getattr(node, 'value', '')}".strip()
 
 
-_ConfigLoader.add_constructor(
-    "tag:yaml.org,2002:python/object/apply:collections.OrderedDict", _ordered_dict
-)
-_ConfigLoader.add_constructor(
-    "tag:yaml.org,2002:python/tuple", yaml.SafeLoader.construct_yaml_seq
-)
-_ConfigLoader.add_multi_constructor("tag:yaml.org,2002:python/", _as_text)
+_PYTHON = "tag:yaml.org,2002:python/"
+_ConfigLoader.add_constructor(f"{_PYTHON}object/apply:collections.OrderedDict", _ordered_dict)
+_ConfigLoader.add_constructor(f"{_PYTHON}tuple", _sequence)
+_ConfigLoader.add_multi_constructor(_PYTHON, _as_text)

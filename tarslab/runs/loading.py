@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from tarslab.errors import BadArgument, BadLog, LogNotFound, LogWarning
+from tarslab.errors import BadArgument, BadLog, LogWarning
 from tarslab.runs import identity
 from tarslab.runs.discovery import PathLike, RunFiles, find_runs
 from tarslab.runs.recording import Recording, Series

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from tarslab.errors import BadArgument
+from tarslab.errors import BadArgument, NotLogged
 from tarslab.runs.recording import Series
 from tarslab.runs.vocabulary import CANONICAL
 
@@ -48,7 +49,7 @@ class Runs:
     def of(cls, runs: Sequence[Run]) -> "Runs":
         """Build the tables from runs, whose names must differ."""
         names = sorted(run.name for run in runs)
-        if repeated := {a for a, b in zip(names, names[1:], strict=False) if a == b}:
+        if repeated := {a for a, b in pairwise(names) if a == b}:
             raise BadArgument(f"two runs are named {sorted(repeated)[0]!r}")
         runs = sorted(runs, key=lambda run: run.name)
         metrics = sorted({metric for run in runs for metric in run.series}, key=_metric_order)
@@ -107,7 +108,7 @@ class Runs:
             chosen_metrics = _as_list(metric)
             scalars = scalars[scalars["metric"].isin(chosen_metrics)]
             if scalars.empty:
-                raise BadArgument(
+                raise NotLogged(
                     f"no run has a metric {', '.join(map(str, chosen_metrics))}; "
                     f"there are {', '.join(self.metrics)}"
                 )
@@ -121,9 +122,7 @@ class Runs:
     def series(self, metric: str) -> Iterator[tuple[str, Series]]:
         """Run name and series of every run that has the metric, as views of ``scalars``."""
         if metric not in self.scalars["metric"].cat.categories:
-            raise BadArgument(
-                f"no run has a metric {metric!r}; there are {', '.join(self.metrics)}"
-            )
+            raise NotLogged(f"no run has a metric {metric!r}; there are {', '.join(self.metrics)}")
         code = self.scalars["metric"].cat.categories.get_loc(metric)
         rows = np.flatnonzero(self.scalars["metric"].cat.codes.to_numpy() == code)
         runs = self.scalars["run"].cat.codes.to_numpy()[rows]
@@ -139,15 +138,20 @@ class Runs:
 
     def __repr__(self) -> str:
         runs = "run" if len(self) == 1 else "runs"
-        return f"<Runs: {len(self)} {runs}, {len(self.metrics)} metrics, {len(self.scalars)} points>"
+        return (
+            f"<Runs: {len(self)} {runs}, {len(self.metrics)} metrics, {len(self.scalars)} points>"
+        )
 
     def _repr_html_(self) -> str:
         shown = self.table[["run", "algo", "env", "seed", "format", "points", "non_finite"]]
-        return str(shown.to_html(index=False, max_rows=20, na_rep="", border=0))
+        shown = shown.assign(seed=shown["seed"].astype("str").where(shown["seed"].notna(), ""))
+        return str(shown.to_html(index=False, max_rows=20, na_rep="", border=0, justify="left"))
 
 
 def _about(runs: Sequence[Run]) -> pd.DataFrame:
-    values = [np.concatenate([s.value for s in run.series.values()] or [[]]) for run in runs]
+    values = [
+        np.concatenate([np.empty(0), *(s.value for s in run.series.values())]) for run in runs
+    ]
     table = pd.DataFrame(
         {
             "run": pd.Series([run.name for run in runs], dtype="str"),
@@ -166,7 +170,7 @@ def _about(runs: Sequence[Run]) -> pd.DataFrame:
 
 def _category(codes: Sequence[int], lengths: Sequence[int], names: Sequence[str]) -> pd.Categorical:
     return pd.Categorical.from_codes(
-        np.repeat(np.asarray(codes, dtype=np.int32), lengths), pd.Index(names, dtype="str")
+        np.repeat(np.asarray(codes, dtype=np.int32), lengths), pd.Index(list(names), dtype="str")
     )
 
 

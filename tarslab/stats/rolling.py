@@ -45,9 +45,9 @@ def rolling_mean_std(values: ArrayLike, window: int = 10) -> tuple[Floats, Float
         raise BadArgument(f"window must be a whole number of at least 1, not {window!r}")
     n, window = len(series), min(int(window), max(len(series), 1))
     blocks = -(-n // window)
-    padded = np.full(blocks * window, np.nan)
-    padded[:n] = series
-    padded = padded.reshape(blocks, window)
+    flat = np.full(blocks * window, np.nan)
+    flat[:n] = series
+    padded = flat.reshape(blocks, window)
 
     # The window that ends at offset j of block k is block k's prefix of j + 1 values and
     # block k - 1's suffix of window - 1 - j.

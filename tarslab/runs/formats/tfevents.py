@@ -245,8 +245,8 @@ def _tensor_scalar(tensor: bytes) -> float | None:
         return None
     content = _first(fields, 4, b"")
     if content:
-        values = np.frombuffer(content, dtype) if len(content) == np.dtype(dtype).itemsize else []
-        return float(values[0]) if len(values) == 1 else None
+        one = len(content) == np.dtype(dtype).itemsize
+        return float(np.frombuffer(content, dtype)[0]) if one else None
     if any(_first(list(_fields(dim)), 1, 0) != 1 for dim in _dimensions(fields)):
         return None
     typed = [(wire, value) for number, wire, value in fields if number == typed_field]

@@ -1,0 +1,5 @@
+"""``python -m tarslab``."""
+
+from tarslab.cli import app
+
+app()
