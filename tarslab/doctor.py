@@ -39,8 +39,18 @@ def examine() -> list[Finding]:
 
 
 def browser() -> str | None:
-    """Path of a Chromium or Chrome, or None."""
-    return next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    """Path of a Chromium or Chrome, Playwright's own included, or None."""
+    return next((path for name in BROWSERS if (path := shutil.which(name))), _playwright_browser())
+
+
+def _playwright_browser() -> str | None:
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        return None
+    with sync_playwright() as playwright:
+        path = playwright.chromium.executable_path
+    return path if Path(path).is_file() else None
 
 
 def _python() -> Finding:

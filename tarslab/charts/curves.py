@@ -221,8 +221,10 @@ def _run_line(
 ) -> pd.DataFrame:
     line, std = _smooth(values, smoothing)
     std = std if band == "std" and smoothing.window > 1 else np.full(len(line), np.nan)
-    shown_raw = downsample(x, values, POINTS // 2)
-    places = np.union1d(shown_raw, downsample(x, line, POINTS // 2))
+    shown_raw = places = np.arange(len(x))
+    if len(x) > POINTS:
+        shown_raw = downsample(x, values, POINTS // 2)
+        places = np.union1d(shown_raw, downsample(x, line, POINTS // 2))
     smoothed = smoothing.window > 1 or smoothing.ema_weight > 0
     raw = np.full(len(values), np.nan)
     if smoothed:

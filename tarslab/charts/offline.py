@@ -1,6 +1,7 @@
 """Charts without a network: the MIME bundle of a chart, and the Vega code for pages and widgets."""
 
 import copy
+import re
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
@@ -12,11 +13,17 @@ import vl_convert
 from platformdirs import user_cache_path
 
 from tarslab.charts.curves import HOVER_LAYER
+from tarslab.charts.theme import WIDTH
 
 # JupyterLab, Voila and VS Code register this type; the specification in it is Vega-Lite 6, which
 # their Vega reads.
 VEGALITE_MIME = "application/vnd.vegalite.v5+json"
 VEGALITE_VERSION = "6.4"
+
+CLIP_ID = re.compile(r"\bclip\d+\b")
+
+# Marks a chart of fixed width that a page may give its own width.
+RESPONSIVE = "responsive"
 
 
 def adopt() -> None:
@@ -30,6 +37,9 @@ def adopt() -> None:
 
 def mime_bundle(spec: dict[str, Any], **_: Any) -> dict[str, Any]:
     """A chart for every front end: live where Vega-Lite is known, an SVG where it is not."""
+    if spec.get("width") == "container":
+        # JupyterLab draws a chart that follows its container again and again, without end.
+        spec = {**spec, "width": WIDTH, "usermeta": {**spec.get("usermeta", {}), RESPONSIVE: True}}
     return {
         VEGALITE_MIME: spec,
         "image/svg+xml": svg(spec),
@@ -39,7 +49,8 @@ def mime_bundle(spec: dict[str, Any], **_: Any) -> dict[str, Any]:
 
 def svg(spec: dict[str, Any]) -> str:
     """The chart as a still picture, without the invisible points that carry its tooltips."""
-    return vl_convert.vegalite_to_svg(_still(spec), vl_version=VEGALITE_VERSION)
+    drawn = vl_convert.vegalite_to_svg(_still(spec), vl_version=VEGALITE_VERSION)
+    return _with_own_ids(drawn)
 
 
 def vega_bundle(snippet: str) -> str:
@@ -72,6 +83,18 @@ def _keep(path: Path, text: str) -> None:
         unfinished.replace(path)
     except OSError:
         return
+
+
+def _with_own_ids(svg: str) -> str:
+    """Vega numbers its clip paths through a whole session.
+
+    Numbered within the chart, and marked with a digest of it, they are the same on every run and
+    no two charts of a page share one.
+    """
+    ids = list(dict.fromkeys(CLIP_ID.findall(svg)))
+    plain = CLIP_ID.sub("", svg)
+    digest = sha256(plain.encode()).hexdigest()[:8]
+    return CLIP_ID.sub(lambda found: f"clip-{digest}-{ids.index(found[0])}", svg)
 
 
 def _still(spec: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import altair as alt
 # Okabe and Ito: Color Universal Design (2008); black goes last, yellow is too faint for a line.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7F7F7F", "#000000")
 DASHES = ((1, 0), (6, 3), (2, 2), (8, 3, 2, 3), (12, 4))
+WIDTH, HEIGHT = 680, 320
 INK, QUIET = "#222222", "#666666"
 FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
 
@@ -46,7 +47,7 @@ def theme() -> alt.theme.ThemeConfig:
         "config": {
             "font": FONT,
             "background": "white",
-            "view": {"continuousWidth": 680, "continuousHeight": 320, "stroke": None},
+            "view": {"continuousWidth": WIDTH, "continuousHeight": HEIGHT, "stroke": None},
             "axis": {
                 "labelColor": QUIET,
                 "titleColor": INK,

@@ -19,6 +19,7 @@ from tarslab.runs.vocabulary import EXPLORATION, LOSSES
 LOSSES_VIEW, EXPLORATION_VIEW = "losses", "exploration"
 X_AXES = {"step": "step", "episode": "episode", "wall time": "wall_time", "relative": "relative"}
 ALL = "all"
+LABELS = {"description_width": "6.5em"}
 
 # Above this many lines a chart opens with one line an algorithm.
 MANY_RUNS = 8
@@ -89,15 +90,27 @@ class TrainingDashboard(widgets.VBox):  # type: ignore[misc]
             description="Search",
             placeholder="in run names and hyperparameters",
             continuous_update=False,
+            style=LABELS,
         )
         self.window = widgets.IntSlider(
-            value=10, min=1, max=200, description="Window", continuous_update=False
+            value=10,
+            min=1,
+            max=200,
+            description="Window",
+            continuous_update=False,
+            style=LABELS,
         )
         self.smoothing = widgets.FloatSlider(
-            value=0.0, min=0.0, max=0.99, step=0.01, description="EMA", continuous_update=False
+            value=0.0,
+            min=0.0,
+            max=0.99,
+            step=0.01,
+            description="EMA weight",
+            continuous_update=False,
+            style=LABELS,
         )
         self.target = widgets.Text(
-            description="Target", placeholder="none", continuous_update=False
+            description="Target", placeholder="none", continuous_update=False, style=LABELS
         )
         present = [loss for loss in LOSSES if loss in self.runs.metrics]
         toggles = [widgets.ToggleButton(value=True, description=loss) for loss in present]
@@ -115,7 +128,7 @@ class TrainingDashboard(widgets.VBox):  # type: ignore[misc]
         except TarslabError as error:
             self.status.value = f"<b>Nothing to draw:</b> {html.escape(str(error))}"
             return
-        self.view.chart = self.chart
+        self.view.draw(self.chart)
         self._report()
 
     def _draw(self) -> alt.LayerChart:
@@ -204,7 +217,7 @@ def _number(text: str) -> float | None:
 
 
 def _dropdown(description: str, options: Any) -> widgets.Dropdown:
-    return widgets.Dropdown(description=description, options=options)
+    return widgets.Dropdown(description=description, options=options, style=LABELS)
 
 
 def _row() -> widgets.Layout:

@@ -1,5 +1,7 @@
 """Smoothing of one series: rolling mean and standard deviation, exponential moving average."""
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.signal import lfilter
@@ -53,7 +55,7 @@ def rolling_mean_std(values: ArrayLike, window: int = 10) -> tuple[Floats, Float
     # block k - 1's suffix of window - 1 - j.
     prefix = _running_moments(padded)
     reversed_suffix = _running_moments(padded[:, ::-1])
-    suffix = tuple(_shift_to_next_block(moment) for moment in reversed_suffix)
+    suffix = _Moments(*(_shift_to_next_block(moment) for moment in reversed_suffix))
     mean, std = _join(prefix, suffix)
     return mean.ravel()[:n], std.ravel()[:n]
 
@@ -107,19 +109,32 @@ def as_series(values: ArrayLike, name: str) -> Floats:
     return series
 
 
-def _running_moments(blocks: Floats) -> tuple[Floats, Floats, Floats]:
-    """Count, mean and sum of squared deviations of every prefix of every row."""
+class _Moments(NamedTuple):
+    """Of a set of values: count, an anchor among them, mean less anchor, squared deviations.
+
+    The anchor stays apart so that a large common offset never meets the small differences.
+    """
+
+    count: Floats
+    anchor: Floats
+    shift: Floats
+    square: Floats
+
+
+def _running_moments(blocks: Floats) -> _Moments:
+    """The moments of every prefix of every row; zeros where a prefix has no finite value."""
     finite = np.isfinite(blocks)
     first = np.argmax(finite, axis=1)[:, np.newaxis]
     anchor = np.take_along_axis(blocks, first, axis=1)
-    # Rows without a finite value keep a count of zero, which takes no part in _join.
-    deviation = np.where(finite, blocks - np.where(np.isfinite(anchor), anchor, 0.0), 0.0)
+    anchor = np.where(np.isfinite(anchor), anchor, 0.0)
+    deviation = np.where(finite, blocks - anchor, 0.0)
     count = np.cumsum(finite, axis=1, dtype=np.float64)
     total = np.cumsum(deviation, axis=1)
     square = np.cumsum(deviation**2, axis=1)
-    of_values = np.maximum(count, 1)
-    mean = np.where(count > 0, anchor + total / of_values, 0.0)
-    return count, mean, np.maximum(square - total**2 / of_values, 0.0)
+    shift = total / np.maximum(count, 1)
+    return _Moments(
+        count, np.broadcast_to(anchor, blocks.shape), shift, np.maximum(square - total * shift, 0.0)
+    )
 
 
 def _shift_to_next_block(reversed_moment: Floats) -> Floats:
@@ -132,14 +147,15 @@ def _shift_to_next_block(reversed_moment: Floats) -> Floats:
     return shifted
 
 
-def _join(a: tuple[Floats, ...], b: tuple[Floats, ...]) -> tuple[Floats, Floats]:
+def _join(a: _Moments, b: _Moments) -> tuple[Floats, Floats]:
     """Mean and standard deviation of the union of two disjoint parts, NaN where both are empty."""
-    (count_a, mean_a, square_a), (count_b, mean_b, square_b) = a, b
-    count = count_a + count_b
+    count = a.count + b.count
     of_values = np.maximum(count, 1)
-    gap = np.where((count_a > 0) & (count_b > 0), mean_b - mean_a, 0.0)
-    start = np.where(count_a > 0, mean_a, mean_b)
-    mean = start + gap * count_b / of_values
-    variance = (square_a + square_b + gap**2 * count_a * count_b / of_values) / of_values
+    both = (a.count > 0) & (b.count > 0)
+    gap = np.where(both, (b.anchor - a.anchor) + (b.shift - a.shift), 0.0)
+    from_a = a.count > 0
+    anchor, shift = np.where(from_a, a.anchor, b.anchor), np.where(from_a, a.shift, b.shift)
+    mean = anchor + (shift + gap * b.count / of_values)
+    variance = (a.square + b.square + gap**2 * a.count * b.count / of_values) / of_values
     empty = count == 0
     return np.where(empty, np.nan, mean), np.where(empty, np.nan, np.sqrt(variance))

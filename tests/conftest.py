@@ -1,0 +1,70 @@
+"""Log files written by real writers."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
+from tensorboard.util.tensor_util import make_tensor_proto
+
+from tarslab.runs import Run, Runs, Series
+
+Scalar = tuple[str, int, float]
+WriteEvents = Callable[..., Path]
+
+
+@pytest.fixture
+def write_events() -> WriteEvents:
+    """Writes (tag, step, value) scalars as an event file with TensorBoard's own writer.
+
+    With ``tensors=<numpy type>`` as one-element tensors, the way of TensorFlow 2.
+    """
+
+    def write(
+        folder: Path,
+        scalars: Iterable[Scalar],
+        *,
+        name: str = "events.out.tfevents.1",
+        tensors: type[np.generic] | None = None,
+        plugin: str = "scalars",
+        start: float = 1_700_000_000.0,
+    ) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        writer = EventFileWriter(str(folder), filename_suffix=".under-construction")
+        for number, (tag, step, value) in enumerate(scalars):
+            if tensors is None:
+                entry = Summary.Value(tag=tag, simple_value=value)
+            else:
+                about = SummaryMetadata.PluginData(plugin_name=plugin)
+                entry = Summary.Value(
+                    tag=tag,
+                    tensor=make_tensor_proto(tensors(value)),
+                    metadata=SummaryMetadata(plugin_data=about),
+                )
+            writer.add_event(
+                Event(wall_time=start + number, step=step, summary=Summary(value=[entry]))
+            )
+        writer.close()
+        (written,) = folder.glob("*.under-construction")
+        return written.rename(folder / name)
+
+    return write
+
+
+@pytest.fixture
+def make_runs() -> Callable[..., Runs]:
+    """Runs from ``name=values`` or ``name=(steps, values)``, all of one metric."""
+
+    def make(metric: str = "reward", algo: str | None = None, **runs: object) -> Runs:
+        made = []
+        for name, given in runs.items():
+            steps, values = given if isinstance(given, tuple) else (np.arange(len(given)), given)  # type: ignore[arg-type]
+            wall_times = 1_700_000_000.0 + np.arange(len(values))
+            series = {metric: Series.of(steps, wall_times, values)}
+            made.append(Run(name, series, algo=algo or name.split("_")[0], env="Test-v0"))
+        return Runs.of(made)
+
+    return make

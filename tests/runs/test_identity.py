@@ -1,0 +1,90 @@
+"""Algorithm, environment and seed of a run."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tarslab.errors import BadLog
+from tarslab.runs.identity import hyperparameters, identify, read_config
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("runs/CartPole-v1__dqn__1__1690000000", ("dqn", "CartPole-v1", 1)),
+        ("runs/BreakoutNoFrameskip-v4__ppo_atari__7__1690", ("ppo_atari", "BreakoutNoFrameskip-v4", 7)),
+        ("tb/PPO_3", ("ppo", None, None)),
+        ("logs/a2c/CartPole-v1_1", ("a2c", "CartPole-v1", None)),
+        ("cartpole/dqn/seed_4", ("dqn", None, 4)),
+        ("sac/Hopper-v4/s12", ("sac", "Hopper-v4", 12)),
+        ("experiments/final/run2", (None, None, None)),
+        ("ppo-tuned/try-v2-best", (None, None, None)),
+    ],
+)
+def test_plain_folder_names_are_understood_and_others_are_not_guessed(
+    path: str, expected: tuple[Any, Any, Any]
+) -> None:
+    found = identify({}, Path(path))
+    assert (found["algo"], found["env"], found["seed"]) == expected
+
+
+def test_the_config_is_believed_before_the_path() -> None:
+    config = {"algo": "SAC", "env_id": "Hopper-v4", "seed": 3}
+    assert identify(config, Path("ppo/CartPole-v1/seed_1")) == {
+        "algo": "sac",
+        "env": "Hopper-v4",
+        "seed": 3,
+    }
+
+
+def test_seed_zero_of_the_config_is_a_seed() -> None:
+    assert identify({"seed": 0}, Path("seed_5"))["seed"] == 0
+
+
+@pytest.mark.parametrize("seed", [None, True, "none", 1.5, "inf"])
+def test_a_seed_that_is_no_whole_number_is_missing(seed: object) -> None:
+    assert identify({"seed": seed}, Path("x"))["seed"] is None
+
+
+def test_nested_configs_are_flat_and_lists_are_text(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(
+        json.dumps({"algo": "dqn", "net": {"arch": [64, 64], "act": "relu"}, "lr": 1e-3})
+    )
+    config = read_config(tmp_path)
+    assert config == {"algo": "dqn", "net.arch": "[64, 64]", "net.act": "relu", "lr": 1e-3}
+    assert hyperparameters(config) == {
+        "hp.net.arch": "[64, 64]",
+        "hp.net.act": "relu",
+        "hp.lr": 1e-3,
+    }
+
+
+def test_the_yaml_of_rl_baselines3_zoo_is_read_from_its_subfolder(tmp_path: Path) -> None:
+    folder = tmp_path / "CartPole-v1_1"
+    (folder / "CartPole-v1").mkdir(parents=True)
+    (folder / "CartPole-v1" / "args.yml").write_text(
+        "!!python/object/apply:collections.OrderedDict\n- - - algo\n    - a2c\n  - - seed\n    - 5\n"
+    )
+    (folder / "CartPole-v1" / "config.yml").write_text(
+        "!!python/object/apply:collections.OrderedDict\n"
+        "- - - n_envs\n    - 8\n  - - range\n    - !!python/tuple [1, 2]\n"
+    )
+    assert read_config(folder) == {"algo": "a2c", "seed": 5, "n_envs": 8, "range": "[1, 2]"}
+
+
+def test_yaml_never_runs_code(tmp_path: Path) -> None:
+    marker = tmp_path / "ran"
+    (tmp_path / "config.yml").write_text(
+        f"x: !!python/object/apply:os.system ['touch {marker}']\n"
+    )
+    read_config(tmp_path)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize(("name", "text"), [("config.json", "{"), ("config.yml", "a: [")])
+def test_a_config_that_cannot_be_read_is_named(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(BadLog, match=name):
+        read_config(tmp_path)

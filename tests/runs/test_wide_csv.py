@@ -1,0 +1,114 @@
+"""progress.csv and other tables of one column a metric."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tarslab import bundled
+from tarslab.errors import BadLog
+from tarslab.runs.formats import wide_csv
+
+
+def write(folder: Path, text: str, name: str = "progress.csv") -> Path:
+    path = folder / name
+    path.write_text(text, newline="")
+    return path
+
+
+def test_an_empty_cell_is_not_logged_and_nan_is_a_value(tmp_path: Path) -> None:
+    path = write(tmp_path, "time/total_timesteps,a,b\n10,1.5,\n20,,nan\n30,inf,2\n")
+    series = wide_csv.read([path]).series
+    assert series["a"].step.tolist() == [10, 30]
+    assert series["a"].value.tolist() == [1.5, np.inf]
+    assert series["b"].step.tolist() == [20, 30]
+    np.testing.assert_array_equal(series["b"].value, [np.nan, 2.0])
+
+
+def test_event_file_and_csv_of_one_training_agree() -> None:
+    from tarslab.runs.formats import tfevents
+
+    folder = bundled.data("cartpole/ppo/seed_0")
+    by_csv = wide_csv.read([folder / "progress.csv"]).series
+    by_events = tfevents.read([folder / "events.out.tfevents.0"]).series
+    shared = set(by_csv) & set(by_events)
+    assert {"rollout/ep_rew_mean", "train/entropy_loss", "train/loss"} <= shared
+    for tag in shared:
+        np.testing.assert_array_equal(by_csv[tag].step, by_events[tag].step)
+        # Event files hold single precision.
+        np.testing.assert_allclose(by_csv[tag].value, by_events[tag].value, rtol=1e-6)
+
+
+@pytest.mark.parametrize("column", ["global_step", "Step", "timesteps_total", "TotalEnvInteracts"])
+def test_the_step_column_is_found_by_its_name(tmp_path: Path, column: str) -> None:
+    path = write(tmp_path, f"reward,{column}\n1,100\n2,200\n")
+    assert wide_csv.matches(path, path.read_bytes())
+    assert wide_csv.read([path]).series["reward"].step.tolist() == [100, 200]
+
+
+def test_tabs_separate_the_progress_txt_of_spinning_up(tmp_path: Path) -> None:
+    path = write(tmp_path, "Epoch\tAverageEpRet\tTotalEnvInteracts\n0\t-5.5\t4000\n", "progress.txt")
+    series = wide_csv.read([path]).series
+    assert series["AverageEpRet"].step.tolist() == [4000]
+
+
+def test_a_column_of_words_is_no_metric(tmp_path: Path) -> None:
+    path = write(tmp_path, "step,note,r\n1,\"[{'a': 1}]\",2\n")
+    assert list(wide_csv.read([path]).series) == ["r"]
+
+
+def test_a_word_among_numbers_is_named_and_left_out(tmp_path: Path) -> None:
+    recording = wide_csv.read([write(tmp_path, "step,r\n1,2\n2,oops\n3,4\n")])
+    assert recording.series["r"].step.tolist() == [1, 3]
+    assert "1 cells of column r are not numbers" in recording.warnings[0]
+
+
+def test_a_file_cut_inside_a_quoted_field_loses_only_its_last_row(tmp_path: Path) -> None:
+    path = write(tmp_path, 'step,r,info\n1,2,"a\nb"\n3,4,"cut\nhere')
+    recording = wide_csv.read([path])
+    assert recording.series["r"].step.tolist() == [1]
+    assert "cut off" in recording.warnings[0]
+
+
+def test_rows_without_a_step_are_named(tmp_path: Path) -> None:
+    recording = wide_csv.read([write(tmp_path, "step,r\n1,2\n,3\n")])
+    assert recording.series["r"].step.tolist() == [1]
+    assert "row 3" in recording.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("epoch,loss\n1,2\n", "no step column among epoch, loss"),
+        ("step,r\n1,2\n3,4,5\n", "line 3 has 3 cells where the header names 2"),
+        ("step,r\n0.5,2\n", "fractions"),
+    ],
+)
+def test_a_table_that_is_no_log_is_refused_with_its_reason(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    with pytest.raises(BadLog, match=message):
+        wide_csv.read([write(tmp_path, text)])
+
+
+def test_a_text_file_that_mentions_no_step_is_not_taken_for_a_log() -> None:
+    assert not wide_csv.matches(Path("notes.txt"), b"a, b\n1, 2\n")
+    assert not wide_csv.matches(Path("weights.csv"), b"\0\1\2step,r\n")
+    assert not wide_csv.matches(Path("step.md"), b"step,reward\n1,2\n")
+
+
+REAL = (bundled.data("cartpole/dqn/seed_0") / "progress.csv").read_bytes()
+TRUE = wide_csv.read([bundled.data("cartpole/dqn/seed_0") / "progress.csv"]).series
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(REAL.index(b"\n") + 1, len(REAL)))
+def test_a_file_cut_anywhere_gives_only_true_values(tmp_path: Path, end: int) -> None:
+    path = tmp_path / "progress.csv"
+    path.write_bytes(REAL[:end])
+    for tag, series in wide_csv.read([path]).series.items():
+        n = len(series.step)
+        np.testing.assert_array_equal(series.step, TRUE[tag].step[:n])
+        np.testing.assert_array_equal(series.value, TRUE[tag].value[:n])
