@@ -98,7 +98,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 
 
-class AnnealedNoise(BaseCallback):
+class AnnealedNoise(BaseCallback):  # type: ignore[misc]  # untyped without the train extra
     """Lowers the action noise linearly over training and logs its standard deviation."""
 
     def __init__(self, noise: NormalActionNoise, start: float, end: float, total: int) -> None:

@@ -120,7 +120,9 @@ def curve_chart(
     layers = []
     if table["low"].notna().any():
         layers.append(
-            base.mark_area(fillOpacity=0.15).encode(y=alt.Y("low:Q", title=y_title), y2="high:Q")
+            base.mark_area(fillOpacity=0.15, aria=False).encode(
+                y=alt.Y("low:Q", title=y_title), y2="high:Q"
+            )
         )
     if raw is None:
         raw = len(names["series"]) <= RAW_SERIES

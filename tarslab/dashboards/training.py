@@ -1,7 +1,8 @@
 """The training dashboard: choose runs and a metric, smooth, compare."""
 
 import html
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,7 +13,7 @@ import pandas as pd
 from tarslab import charts
 from tarslab.charts import offline
 from tarslab.dashboards.live_chart import LiveChart
-from tarslab.errors import TarslabError
+from tarslab.errors import LogWarning, TarslabError
 from tarslab.runs import Runs
 from tarslab.runs.vocabulary import EXPLORATION, LOSSES
 
@@ -123,13 +124,14 @@ class TrainingDashboard(widgets.VBox):  # type: ignore[misc]
 
     def _redraw(self, _: Any = None) -> None:
         self.status.value = "Drawing …"
-        try:
-            self.chart = self._draw()
-        except TarslabError as error:
-            self.status.value = f"<b>Nothing to draw:</b> {html.escape(str(error))}"
-            return
+        with warnings.catch_warnings(record=True, action="always", category=LogWarning) as caught:
+            try:
+                self.chart = self._draw()
+            except TarslabError as error:
+                self.status.value = f"<b>Nothing to draw:</b> {html.escape(str(error))}"
+                return
         self.view.draw(self.chart)
-        self._report()
+        self._report([str(warning.message) for warning in caught])
 
     def _draw(self) -> alt.LayerChart:
         self.selected = None
@@ -168,12 +170,13 @@ class TrainingDashboard(widgets.VBox):  # type: ignore[misc]
             selected = selected.select(run=found)
         return selected
 
-    def _report(self) -> None:
-        if self.selected is not None:
-            self.status.value = (
-                f"{len(self.selected)} of {len(self.runs)} runs · drag to pan, Shift and wheel to "
-                "zoom, double-click to go back, click the legend to hide a line"
-            )
+    def _report(self, notes: Sequence[str] = ()) -> None:
+        shown = len(self.selected) if self.selected is not None else 0
+        hint = (
+            f"{shown} of {len(self.runs)} runs · drag to pan, Shift and wheel to zoom, "
+            "double-click to go back, click the legend to hide a line"
+        )
+        self.status.value = "<br>".join([hint, *(html.escape(note) for note in notes)])
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
         """The widgets, and beside them the chart for pages that have no kernel."""

@@ -115,7 +115,7 @@ class _Moments(NamedTuple):
     The anchor stays apart so that a large common offset never meets the small differences.
     """
 
-    count: Floats
+    n: Floats
     anchor: Floats
     shift: Floats
     square: Floats
@@ -149,13 +149,13 @@ def _shift_to_next_block(reversed_moment: Floats) -> Floats:
 
 def _join(a: _Moments, b: _Moments) -> tuple[Floats, Floats]:
     """Mean and standard deviation of the union of two disjoint parts, NaN where both are empty."""
-    count = a.count + b.count
+    count = a.n + b.n
     of_values = np.maximum(count, 1)
-    both = (a.count > 0) & (b.count > 0)
+    both = (a.n > 0) & (b.n > 0)
     gap = np.where(both, (b.anchor - a.anchor) + (b.shift - a.shift), 0.0)
-    from_a = a.count > 0
+    from_a = a.n > 0
     anchor, shift = np.where(from_a, a.anchor, b.anchor), np.where(from_a, a.shift, b.shift)
-    mean = anchor + (shift + gap * b.count / of_values)
-    variance = (a.square + b.square + gap**2 * a.count * b.count / of_values) / of_values
+    mean = anchor + (shift + gap * b.n / of_values)
+    variance = (a.square + b.square + gap**2 * a.n * b.n / of_values) / of_values
     empty = count == 0
     return np.where(empty, np.nan, mean), np.where(empty, np.nan, np.sqrt(variance))

@@ -43,7 +43,9 @@ def test_a_run_that_ended_early_is_not_extended_and_n_says_so(make_runs) -> None
 
 def test_groups_of_several_environments_are_told_apart() -> None:
     series = {"reward": Series.of([0, 1], [0, 1], [1, 2])}
-    runs = Runs.of([Run("a", series, algo="ppo", env="A-v0"), Run("b", series, algo="ppo", env="B-v0")])
+    runs = Runs.of(
+        [Run("a", series, algo="ppo", env="A-v0"), Run("b", series, algo="ppo", env="B-v0")]
+    )
     table = curve_table(runs, ["reward"], by="algo")
     assert table["series"].unique().tolist() == ["ppo · A-v0", "ppo · B-v0"]
 
@@ -107,7 +109,11 @@ def test_a_chart_of_long_runs_is_no_larger_than_one_of_short_runs() -> None:
         made = [
             Run(
                 f"run_{i}",
-                {"reward": Series.of(np.arange(points), np.arange(points), rng.normal(size=points))},
+                {
+                    "reward": Series.of(
+                        np.arange(points), np.arange(points), rng.normal(size=points)
+                    )
+                },
             )
             for i in range(20)
         ]
@@ -125,7 +131,9 @@ def test_numbers_in_the_picture_are_those_of_the_table(make_runs, rows_of) -> No
 
 def test_more_than_forty_lines_are_needed_before_two_look_alike() -> None:
     names = [f"run {i}" for i in range(40)]
-    looks = zip(theme.colours(names)["range"], map(tuple, theme.dashes(names)["range"]), strict=True)
+    looks = zip(
+        theme.colours(names)["range"], map(tuple, theme.dashes(names)["range"]), strict=True
+    )
     assert len(set(looks)) == 40
 
 

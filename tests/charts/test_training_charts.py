@@ -129,8 +129,8 @@ def test_nash_convergence_takes_exploitability_where_there_is_no_gap() -> None:
 
 def test_cfr_plus_reaches_the_threshold_before_cfr_on_both_games() -> None:
     runs = tl.load("bundled:poker")
-    first = tl.charts.nash_convergence_data(runs, threshold=0.05).crossings
-    first = first.set_index("series")["step"]
+    crossings = tl.charts.nash_convergence_data(runs, threshold=0.05).crossings
+    first = crossings.set_index("series")["step"]
     for game in ("kuhn_poker", "leduc_poker"):
         assert first[f"{game}/cfr+"] < first[f"{game}/cfr"]
 

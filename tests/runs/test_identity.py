@@ -14,7 +14,10 @@ from tarslab.runs.identity import hyperparameters, identify, read_config
     ("path", "expected"),
     [
         ("runs/CartPole-v1__dqn__1__1690000000", ("dqn", "CartPole-v1", 1)),
-        ("runs/BreakoutNoFrameskip-v4__ppo_atari__7__1690", ("ppo_atari", "BreakoutNoFrameskip-v4", 7)),
+        (
+            "runs/BreakoutNoFrameskip-v4__ppo_atari__7__1690",
+            ("ppo_atari", "BreakoutNoFrameskip-v4", 7),
+        ),
         ("tb/PPO_3", ("ppo", None, None)),
         ("logs/a2c/CartPole-v1_1", ("a2c", "CartPole-v1", None)),
         ("cartpole/dqn/seed_4", ("dqn", None, 4)),
@@ -65,7 +68,8 @@ def test_the_yaml_of_rl_baselines3_zoo_is_read_from_its_subfolder(tmp_path: Path
     folder = tmp_path / "CartPole-v1_1"
     (folder / "CartPole-v1").mkdir(parents=True)
     (folder / "CartPole-v1" / "args.yml").write_text(
-        "!!python/object/apply:collections.OrderedDict\n- - - algo\n    - a2c\n  - - seed\n    - 5\n"
+        "!!python/object/apply:collections.OrderedDict\n"
+        "- - - algo\n    - a2c\n  - - seed\n    - 5\n"
     )
     (folder / "CartPole-v1" / "config.yml").write_text(
         "!!python/object/apply:collections.OrderedDict\n"
@@ -76,9 +80,7 @@ def test_the_yaml_of_rl_baselines3_zoo_is_read_from_its_subfolder(tmp_path: Path
 
 def test_yaml_never_runs_code(tmp_path: Path) -> None:
     marker = tmp_path / "ran"
-    (tmp_path / "config.yml").write_text(
-        f"x: !!python/object/apply:os.system ['touch {marker}']\n"
-    )
+    (tmp_path / "config.yml").write_text(f"x: !!python/object/apply:os.system ['touch {marker}']\n")
     read_config(tmp_path)
     assert not marker.exists()
 

@@ -87,8 +87,10 @@ def test_a_header_alone_is_a_run_without_episodes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "shared"),
-    [("monitor.csv", True), ("0.monitor.csv", True), ("1.12.monitor.csv", True)]
-    + [("ppo.monitor.csv", False), ("seed0.monitor.csv", False)],
+    [
+        *(("monitor.csv", True), ("0.monitor.csv", True), ("1.12.monitor.csv", True)),
+        *(("ppo.monitor.csv", False), ("seed0.monitor.csv", False)),
+    ],
 )
 def test_numbered_monitors_belong_to_their_folder_and_named_ones_to_themselves(
     name: str, shared: bool

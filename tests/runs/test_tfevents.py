@@ -52,9 +52,7 @@ def test_recorded_files_read_as_tensorboard_reads_them(path: Path) -> None:
 
 
 def test_tensor_scalars_read_as_tensorboard_reads_them(tmp_path, write_events) -> None:
-    write_events(
-        tmp_path, [("loss", step, step / 7) for step in range(50)], tensors=np.float32
-    )
+    write_events(tmp_path, [("loss", step, step / 7) for step in range(50)], tensors=np.float32)
     series = tfevents.read(list(tmp_path.iterdir())).series["loss"]
     theirs = accumulated(tmp_path)["loss"]
     assert list(zip(*(column.tolist() for column in series), strict=True)) == theirs

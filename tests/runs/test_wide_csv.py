@@ -49,7 +49,9 @@ def test_the_step_column_is_found_by_its_name(tmp_path: Path, column: str) -> No
 
 
 def test_tabs_separate_the_progress_txt_of_spinning_up(tmp_path: Path) -> None:
-    path = write(tmp_path, "Epoch\tAverageEpRet\tTotalEnvInteracts\n0\t-5.5\t4000\n", "progress.txt")
+    path = write(
+        tmp_path, "Epoch\tAverageEpRet\tTotalEnvInteracts\n0\t-5.5\t4000\n", "progress.txt"
+    )
     series = wide_csv.read([path]).series
     assert series["AverageEpRet"].step.tolist() == [4000]
 

@@ -72,6 +72,8 @@ def test_of_many_gaps_the_longest_are_kept() -> None:
         ([0, 1], [1.0, 2.0], 5, "at least 10"),
     ],
 )
-def test_bad_arguments_are_refused(x: list[float], y: list[float], n_out: int, message: str) -> None:
+def test_bad_arguments_are_refused(
+    x: list[float], y: list[float], n_out: int, message: str
+) -> None:
     with pytest.raises(BadArgument, match=message):
         downsample(x, y, n_out)

@@ -1,0 +1,86 @@
+"""Charts and the dashboard in a real JupyterLab whose browser reaches nothing else."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from playwright.sync_api import BrowserContext, Page, Route, expect
+
+Lab = tuple[str, Path]
+
+LOAD = "import tarslab as tl\nruns = tl.load('bundled:cartpole')"
+
+
+@pytest.fixture
+def notebook(lab: Lab, page: Page, context: BrowserContext):
+    """Opens a notebook of these cells in JupyterLab and runs them all."""
+    address, folder = lab
+    beyond: list[str] = []
+
+    def only_the_lab(route: Route) -> None:
+        if route.request.url.startswith(address):
+            route.continue_()
+        else:
+            beyond.append(route.request.url)
+            route.abort()
+
+    context.route(re.compile(r"^https?://"), only_the_lab)
+
+    def run(name: str, *cells: str) -> Page:
+        made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+        made.metadata["kernelspec"] = {
+            "name": "python3",
+            "display_name": "Python 3 (ipykernel)",
+            "language": "python",
+        }
+        nbformat.write(made, folder / f"{name}.ipynb")
+        page.goto(f"{address}/lab/tree/{name}.ipynb?reset&token=t")
+        expect(page.get_by_text("Python 3 (ipykernel) | Idle")).to_be_visible(timeout=90_000)
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.locator('[data-command="runmenu:run-all"]').click()
+        return page
+
+    yield run
+    assert beyond == []
+
+
+def test_a_chart_is_drawn_live(notebook) -> None:
+    page = notebook("chart", LOAD, "tl.charts.reward_curve(runs, by='algo', target=475)")
+    chart = page.locator(".jp-RenderedVegaCommon5, .vega-embed").first
+    expect(chart).to_be_visible(timeout=60_000)
+    expect(chart.locator("canvas, svg").first).to_be_visible()
+    assert page.locator(".jp-RenderedText[data-mime-type*=stderr]").count() == 0
+
+
+def test_the_dashboard_is_widgets_and_each_control_changes_the_chart(notebook) -> None:
+    page = notebook("dashboard", LOAD, "tl.dashboards.training(runs)")
+    lines = page.locator(".vega-embed svg .mark-line.role-mark path")
+    expect(lines).to_have_count(3, timeout=60_000)
+    axis = page.locator(".vega-embed svg .role-axis-title")
+
+    page.get_by_label("Algorithm", exact=True).select_option("ppo")
+    expect(lines).to_have_count(1)
+    expect(page.get_by_text("5 of 15 runs")).to_be_visible()
+
+    page.get_by_label("One line per", exact=True).select_option("run")
+    expect(lines).to_have_count(5)
+
+    page.get_by_label("X-axis", exact=True).select_option("episode")
+    expect(axis.get_by_text("episode", exact=True)).to_be_visible()
+
+    page.get_by_label("Metric", exact=True).select_option("losses")
+    expect(lines).to_have_count(15)
+    page.get_by_role("button", name="value_loss").click()
+    expect(lines).to_have_count(10)
+
+    page.get_by_label("Search", exact=True).fill("seed_9")
+    page.get_by_label("Search", exact=True).press("Enter")
+    expect(page.get_by_text("no run has 'seed_9'")).to_be_visible()
+    page.get_by_label("Search", exact=True).fill("seed_1")
+    page.get_by_label("Search", exact=True).press("Enter")
+    expect(lines).to_have_count(2)
+
+    legend = page.locator(".vega-embed .role-legend-entry")
+    legend.get_by_text("policy_loss").click()
+    expect(lines).to_have_count(1)
