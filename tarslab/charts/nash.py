@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from tarslab.charts import theme
-from tarslab.charts.curves import Smoothing, curve_chart, curve_table
+from tarslab.charts.curves import Band, Smoothing, curve_chart, curve_table
 from tarslab.errors import BadArgument
 from tarslab.runs import Runs
 
@@ -18,31 +18,50 @@ class NashConvergence(NamedTuple):
     """The numbers behind ``nash_convergence``."""
 
     curves: pd.DataFrame
-    """As in ``charts.curves.curve_table``; gaps of zero, which no log scale can show, are NaN."""
+    """As in ``charts.curves.curve_table``; what is not positive, and no log scale shows, is NaN."""
     crossings: pd.DataFrame
-    """``series``, ``step`` and ``value`` of each run's first point under the threshold."""
+    """``series``, ``step`` and ``value`` of each line's first point under the threshold."""
 
 
 def nash_convergence_data(
-    runs: Runs, *, metric: str | None = None, threshold: float = 0.01
+    runs: Runs,
+    *,
+    metric: str | None = None,
+    threshold: float = 0.01,
+    by: str | None = None,
+    band: Band = "std",
 ) -> NashConvergence:
-    """The numbers behind ``nash_convergence``; crossings are found on the full series."""
+    """The numbers behind ``nash_convergence``.
+
+    A run's crossing is found on its full series, a group's on the grid of its line.
+    """
     if metric is None:
         metric = next((gap for gap in GAPS if gap in runs.metrics), GAPS[0])
     if threshold <= 0:
         raise BadArgument(f"threshold must be positive on a log scale, not {threshold}")
-    curves = curve_table(runs, [metric], smoothing=Smoothing(window=1), band=None)
-    curves["value"] = curves["value"].where(curves["value"] > 0)
+    curves = curve_table(runs, [metric], by=by, smoothing=Smoothing(window=1), band=band)
+    if by is None:
+        lines = [(run, series.step, series.value) for run, series in runs.series(metric)]
+    else:
+        groups = curves.groupby("series", sort=False)
+        lines = [(str(name), g["step"].to_numpy(), g["value"].to_numpy()) for name, g in groups]
     crossings = []
-    for run, series in runs.series(metric):
-        under = np.flatnonzero(series.value < threshold)
+    for name, step, gap in lines:
+        under = np.flatnonzero(gap < threshold)
         if len(under):
-            crossings.append((run, series.step[under[0]], series.value[under[0]]))
+            crossings.append((name, int(step[under[0]]), float(gap[under[0]])))
+    drawn = ["value", "low", "high"]
+    curves[drawn] = curves[drawn].where(curves[drawn] > 0)
     return NashConvergence(curves, pd.DataFrame(crossings, columns=["series", "step", "value"]))
 
 
 def nash_convergence(
-    runs: Runs, *, metric: str | None = None, threshold: float = 0.01
+    runs: Runs,
+    *,
+    metric: str | None = None,
+    threshold: float = 0.01,
+    by: str | None = None,
+    band: Band = "std",
 ) -> alt.LayerChart:
     """Distance to equilibrium by iteration on a log scale, a threshold, and where it is met.
 
@@ -55,13 +74,19 @@ def nash_convergence(
         One of the two; None (default) takes the first there is.
     threshold
         Height of the dashed line; the first iteration under it is marked and labelled.
+    by, band
+        As in ``reward_curve``; a single run has no band, since its gap is not smoothed.
 
     Raises
     ------
+    NotLogged
+        No run has the metric.
     BadArgument
-        No run has the metric, or the threshold is not positive.
+        The threshold is not positive, or ``by`` is no column of ``runs.table``.
     """
-    curves, crossings = nash_convergence_data(runs, metric=metric, threshold=threshold)
+    curves, crossings = nash_convergence_data(
+        runs, metric=metric, threshold=threshold, by=by, band=band
+    )
     chart = curve_chart(
         curves,
         y_title=theme.title_of(str(curves["metric"].iloc[0])),

@@ -120,6 +120,18 @@ def test_nash_convergence_shows_a_gap_of_zero_as_a_gap_in_the_line() -> None:
     assert np.isnan(curves["value"]).tolist() == [False, True, False]
 
 
+def test_nash_convergence_over_seeds_marks_where_the_mean_comes_under_the_threshold() -> None:
+    first = {"nash_gap": Series.of([1, 2, 3], [0] * 3, [1.0, 0.05, 0.01])}
+    second = {"nash_gap": Series.of([1, 2, 3], [0] * 3, [1.0, 0.2, 0.03])}
+    runs = Runs.of([Run("a", first, algo="mccfr"), Run("b", second, algo="mccfr")])
+    curves, crossings = tl.charts.nash_convergence_data(runs, threshold=0.1, by="algo")
+    np.testing.assert_allclose(curves["value"], [1.0, 0.125, 0.02])
+    assert curves["n"].tolist() == [2, 2, 2]
+    assert crossings[["series", "step"]].to_numpy().tolist() == [["mccfr", 3]]
+    # 0.125 less the sample standard deviation of 0.05 and 0.2 is positive.
+    assert (curves["low"] > 0).all()
+
+
 def test_nash_convergence_takes_exploitability_where_there_is_no_gap() -> None:
     runs = Runs.of([Run("cfr", {"exploitability": Series.of([1], [0], [1.0])})])
     assert tl.charts.nash_convergence_data(runs).curves["metric"].tolist() == ["exploitability"]

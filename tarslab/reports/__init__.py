@@ -1,0 +1,7 @@
+"""Headless execution of notebooks, and pages that open anywhere."""
+
+from tarslab.reports.building import Progress, Report, build
+from tarslab.reports.execution import Execution, execute
+from tarslab.reports.normalising import normalise
+
+__all__ = ["Execution", "Progress", "Report", "build", "execute", "normalise"]

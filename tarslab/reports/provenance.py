@@ -1,0 +1,45 @@
+"""Where the numbers on a page come from."""
+
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tarslab import bundled
+from tarslab.errors import TarslabError
+from tarslab.reports import parameters
+from tarslab.runs import fingerprint
+
+PACKAGES = ("tarslab", "numpy", "pandas", "scipy", "altair")
+
+
+class Provenance(NamedTuple):
+    """What a page states of its making; the same for the same inputs."""
+
+    parameters: list[tuple[str, str, str]]
+    """Name, value and help."""
+    data: list[tuple[str, str]]
+    """Path as it was given, and SHA-256 of the logs in it."""
+    versions: list[tuple[str, str]]
+
+
+def provenance(notebook: Path, values: Mapping[str, Any]) -> Provenance:
+    """The statement for one notebook, run with these values for some of its parameters."""
+    stated, data = [], []
+    for name, parameter in parameters.known(notebook).items():
+        shown = repr(values[name]) if name in values else parameter.default
+        stated.append((name, shown, parameter.help))
+        path = values.get(name, parameter.default.strip("'\""))
+        if isinstance(path, str) and _is_path(path):
+            try:
+                data.append((path, fingerprint(path)))
+            except TarslabError:
+                continue
+    versions = [("python", platform.python_version())]
+    versions += [(package, version(package)) for package in PACKAGES]
+    return Provenance(stated, data, versions)
+
+
+def _is_path(text: str) -> bool:
+    return text.startswith(bundled.PREFIX) or (bool(text) and Path(text).expanduser().exists())
