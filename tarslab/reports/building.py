@@ -106,9 +106,7 @@ def build(
     return reports
 
 
-def _write(
-    notebook: Path, out: Path, given: Mapping[str, Any], execution: Execution
-) -> Report:
+def _write(notebook: Path, out: Path, given: Mapping[str, Any], execution: Execution) -> Report:
     executed = normalise(execution.notebook)
     nbformat.write(executed, out / notebook.name)
     times = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, in {execution.seconds:.1f} s"

@@ -125,8 +125,8 @@ class _Engine(NBClientEngine):  # type: ignore[misc]
             log_output=log_output,
             stdout_file=stdout_file,
             stderr_file=stderr_file,
-            # The kernel's warnings are not the notebook's, and would break the progress bars.
-            extra_arguments=["--log-level=ERROR"],
+            # What the kernel logs is not of the notebook, and would break the progress bars.
+            extra_arguments=["--log-level=CRITICAL"],
         )
         return client.execute(env={**os.environ, "TQDM_DISABLE": "1"})
 

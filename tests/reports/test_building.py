@@ -122,9 +122,7 @@ def test_normalising_drops_times_paths_and_widget_state_and_keeps_the_rest() -> 
     cell = nbformat.v4.new_code_cell("1", metadata={"tags": ["t"], "papermill": {"duration": 1}})
     view = {"application/vnd.jupyter.widget-view+json": {"model_id": "abc"}, "text/plain": "W"}
     only = {"application/vnd.jupyter.widget-view+json": {"model_id": "abc"}}
-    cell.outputs = [
-        nbformat.v4.new_output("display_data", data=data) for data in (view, only)
-    ]
+    cell.outputs = [nbformat.v4.new_output("display_data", data=data) for data in (view, only)]
     notebook = nbformat.v4.new_notebook(
         cells=[cell], metadata={"widgets": {"state": 1}, "papermill": {"path": "/home"}}
     )

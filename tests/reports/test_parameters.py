@@ -7,12 +7,12 @@ import pytest
 from tarslab.errors import BadArgument, LogNotFound
 from tarslab.reports import parameters
 
-CELL = '''log_dir: str = "logs"  # folder of logs
+CELL = """log_dir: str = "logs"  # folder of logs
 window: int = 10  # points
 target: float = 475.0
 raw: bool = True
 kinds: list = []
-'''
+"""
 
 
 def test_names_types_defaults_and_help_are_read(write_notebook) -> None:
@@ -46,7 +46,8 @@ def test_a_notebook_without_parameters_takes_none(write_notebook) -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [{"window": "ten"}, {"window": "1.5"}, {"window": "true"}, {"raw": "1"}, {"kinds": "{"}]
+    "given",
+    [{"window": "ten"}, {"window": "1.5"}, {"window": "true"}, {"raw": "1"}, {"kinds": "{"}],
 )
 def test_a_value_of_another_type_is_refused(write_notebook, given: dict[str, str]) -> None:
     (name,) = given
