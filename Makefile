@@ -12,6 +12,7 @@ help:  ## List the targets
 demo: $(INSTALLED)  ## Execute the notebooks on the bundled data and write reports/index.html
 	$(BIN)/tarslab demo
 
+test: export TQDM_DISABLE = 1  # a slow machine must not print a progress bar into an output
 test: $(INSTALLED) browser  ## Lint, check types, and run every test and notebook
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -43,5 +44,5 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'tarslab needs Python 3.11 or later; name one: make PYTHON=python3.11 ...')"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@

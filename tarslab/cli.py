@@ -21,7 +21,7 @@ app = typer.Typer(
 )
 
 Out = Annotated[Path, typer.Option("-o", "--out", help="Folder for the pages.")]
-Timeout = Annotated[float, typer.Option(help="Seconds that one cell may take.", min=1)]
+Timeout = Annotated[float, typer.Option(help="Seconds that one notebook may take.", min=1)]
 
 
 @app.command()
@@ -85,17 +85,14 @@ def version() -> None:
 
 
 def _build(notebooks: list[Path], out: Path, values: dict[str, str], timeout: float) -> None:
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TimeElapsedColumn
     from rich.progress import Progress as Bars
 
     from tarslab.reports import Progress, build
 
     console = Console()
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with (
-        _errors_as_messages(),
-        Bars(*(TextColumn(c) if isinstance(c, str) else c for c in columns), console=console) as b,
-    ):
+    with _errors_as_messages(), Bars(*columns, console=console) as b:
         bars = {notebook: b.add_task(notebook.stem, total=None) for notebook in notebooks}
 
         def show(progress: Progress) -> None:

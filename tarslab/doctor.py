@@ -72,7 +72,11 @@ def _packages() -> Finding:
         if not requirement.specifier.contains(installed, prereleases=True):
             wrong.append(f"{requirement} (is {installed})")
     if wrong:
-        return Finding("Packages", ", ".join(wrong), "pip install --upgrade tarslab")
+        return Finding(
+            "Packages",
+            ", ".join(wrong),
+            "install tarslab anew into this environment: pip install .",
+        )
     return Finding("Packages", f"all {len(wanted)} there", "")
 
 

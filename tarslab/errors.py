@@ -5,7 +5,6 @@
     │   └── NotLogged   a metric that none of the runs has
     ├── LogNotFound     nothing to read where the user pointed
     ├── BadLog          a file that cannot be read as what it claims to be
-    ├── MissingTool     a program or extra that this machine lacks
     └── NotebookFailed  a notebook whose execution stopped
 
     LogWarning          part of a file could not be used; the rest was read
@@ -32,10 +31,6 @@ class LogNotFound(TarslabError, FileNotFoundError):
 
 class BadLog(TarslabError, ValueError):
     """A log file cannot be read as what it claims to be."""
-
-
-class MissingTool(TarslabError, RuntimeError):
-    """This machine lacks a program or an optional package; the message says how to get it."""
 
 
 class NotebookFailed(TarslabError, RuntimeError):

@@ -64,7 +64,11 @@ def make_runs() -> Callable[..., Runs]:
             steps, values = given if isinstance(given, tuple) else (np.arange(len(given)), given)  # type: ignore[arg-type]
             wall_times = 1_700_000_000.0 + np.arange(len(values))
             series = {metric: Series.of(steps, wall_times, values)}
-            made.append(Run(name, series, algo=algo or name.split("_")[0], env="Test-v0"))
+            made.append(
+                Run(name, series, algo=algo or name.split("_")[0], env="Test-v0", episodic=True)
+                if metric == "reward"
+                else Run(name, series, algo=algo or name.split("_")[0], env="Test-v0")
+            )
         return Runs.of(made)
 
     return make

@@ -1,6 +1,6 @@
 """Solve Kuhn and Leduc poker with OpenSpiel and record the distance to a Nash equilibrium.
 
-    pip install "tarslab[train]"
+    pip install -e ".[train]"
     python data/recipes/solve_poker.py                                  # everything, as committed
     python data/recipes/solve_poker.py --games kuhn_poker --only cfr+   # a part of it
 

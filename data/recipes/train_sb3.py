@@ -1,6 +1,6 @@
 """Train the CartPole and Pendulum recordings with stable-baselines3.
 
-    pip install "tarslab[train]"
+    pip install -e ".[train]"
     python data/recipes/train_sb3.py                       # everything, as committed
     python data/recipes/train_sb3.py --only dqn --seeds 0  # a part of it
 

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import altair as alt
 import numpy as np
@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tarslab.charts import theme
-from tarslab.errors import BadArgument, LogWarning
+from tarslab.errors import BadArgument, LogWarning, NotLogged
 from tarslab.runs import Runs, Series
 from tarslab.stats import (
     common_grid,
@@ -48,7 +48,8 @@ def curve_table(
 ) -> pd.DataFrame:
     """The lines of some metrics, smoothed on the full series and then downsampled.
 
-    With ``by=None`` a line is a run, and its band the rolling standard deviation. With a column of
+    With ``by=None`` a line is a run, and its band the rolling standard deviation (none around an
+    EMA). With a column of
     ``runs.table`` a line is the mean of a group's runs, each smoothed, then interpolated to a
     common grid without extrapolation; its band is the sample standard deviation over the runs.
 
@@ -59,21 +60,34 @@ def curve_table(
         ``value``, ``low``, ``high`` (NaN without a band), ``raw`` (NaN where a point is not shown
         or lines are groups) and ``n``, the number of runs in the point. At most 500 rows a line.
     """
+    if x not in get_args(XAxis):
+        raise BadArgument(f"x must be {', '.join(get_args(XAxis))}, not {x!r}")
+    if by is not None and x == "wall_time":
+        raise BadArgument("x='wall_time' cannot be averaged over runs: use x='relative' or by=None")
     labels = _labels(runs, by)
-    tables = []
+    axis = _Axis(runs, x)
+    lines: list[_Line] = []
     for metric in metrics:
-        lines: dict[str, list[tuple[Floats, Floats]]] = {}
+        groups: dict[str, list[tuple[Floats, Floats]]] = {}
         for run, series in runs.series(metric):
-            for position, values in _on_axis(run, series, x):
+            for position, values in axis.place(run, metric, series):
                 if by is None:
-                    tables.append(_run_line(metric, labels[run], position, values, smoothing, band))
+                    lines.append(_run_line(metric, labels[run], position, values, smoothing, band))
                 else:
                     line = _smooth(values, smoothing)[0]
-                    lines.setdefault(labels[run], []).append((position, line))
-        tables += [_group_line(metric, label, lines[label], band) for label in sorted(lines)]
-    if not tables:
-        raise BadArgument(f"no run has wall times for x={x!r}: use x='step'")
-    return pd.concat(tables, ignore_index=True).rename(columns={"x": x})
+                    groups.setdefault(labels[run], []).append((position, line))
+        lines += [_group_line(metric, label, groups[label], band) for label in sorted(groups)]
+    if not lines:
+        raise NotLogged(f"no run has {axis.needs} for x={x!r}: use x='step'")
+    lengths = [len(line.x) for line in lines]
+    names = {
+        "metric": np.repeat([line.metric for line in lines], lengths),
+        "series": np.repeat([line.series for line in lines], lengths),
+    }
+    columns = zip(*(line[2:] for line in lines), strict=True)
+    joined = (np.concatenate(column) for column in columns)
+    numbers = dict(zip((x, *_Line._fields[3:]), joined, strict=True))
+    return pd.DataFrame(names | numbers).astype({"n": np.int64})
 
 
 def curve_chart(
@@ -84,7 +98,7 @@ def curve_chart(
     colour: Literal["series", "metric"] = "series",
     raw: bool | None = None,
     log_y: bool = False,
-    lines_at: dict[str, float | None] | None = None,
+    lines_at: dict[str, float] | None = None,
 ) -> alt.LayerChart:
     """Draw a curve table: band, faint raw points, line, tooltips, labelled horizontal lines.
 
@@ -92,7 +106,7 @@ def curve_chart(
     A click on a legend entry hides or shows its lines, and the y-scale follows what is visible.
     Drag pans, Shift and wheel zooms, a double click goes back.
     """
-    x = next(name for name in XAxis.__args__ if name in table)  # type: ignore[attr-defined]
+    x = next(name for name in get_args(XAxis) if name in table)
     base = alt.Chart(columns_of(table, ["metric", "series"])).transform_flatten(
         [str(name) for name in table if name not in ("metric", "series")]
     )
@@ -129,10 +143,12 @@ def curve_chart(
     if raw and table["raw"].notna().any():
         layers.append(base.mark_circle(size=8, fillOpacity=0.3, aria=False).encode(y="raw:Q"))
     layers.append(_line_layer(base, table, dash))
+    known = table["value"].notna().groupby([table["metric"], table["series"]]).sum()
+    if (known == 1).any():
+        layers.append(_lone_points(base))
     layers.append(_hover(base, table, x))
     for text, level in (lines_at or {}).items():
-        if level is not None:
-            layers += _horizontal_line(text, level)
+        layers += _horizontal_line(text, level)
     layers[0] = layers[0].add_params(*toggles, _zoom())
     lines = len(table[["metric", "series"]].drop_duplicates())
     return alt.LayerChart(
@@ -161,6 +177,16 @@ def _line_layer(base: alt.Chart, table: pd.DataFrame, dash: alt.StrokeDash | Non
     return line
 
 
+def _lone_points(base: alt.Chart) -> alt.Chart:
+    """A dot for each line of a single value, of which a line mark shows nothing."""
+    lone: alt.Chart = (
+        base.transform_joinaggregate(known="valid(value)", groupby=["metric", "series"])
+        .transform_filter("datum.known == 1")
+        .mark_circle(size=40, opacity=1)
+    )
+    return lone
+
+
 def columns_of(table: pd.DataFrame, groups: list[str]) -> alt.InlineData:
     """A table as Vega data in one record a group, its other columns as arrays to be flattened.
 
@@ -178,7 +204,10 @@ def columns_of(table: pd.DataFrame, groups: list[str]) -> alt.InlineData:
 
 
 def _labels(runs: Runs, by: str | None) -> dict[str, str]:
-    """Run name to line label; groups that span environments are told apart."""
+    """Run name to line label; groups that span environments are told apart.
+
+    A run of which the grouping is not known stands for itself.
+    """
     table = runs.table
     if by is None:
         return {name: name for name in runs.names}
@@ -186,28 +215,41 @@ def _labels(runs: Runs, by: str | None) -> dict[str, str]:
         raise BadArgument(
             f"by must be a column of runs.table, not {by!r}: {', '.join(map(str, table))}"
         )
-    label = table[by].astype("object").where(table[by].notna(), f"{by} unknown").map(str)
+    label = table[by].astype("object").map(str)
     if by != "env" and table["env"].nunique() > 1:
         label = label + " · " + table["env"].fillna("env unknown")
-    return dict(zip(table["run"], label, strict=True))
+    return dict(zip(table["run"], label.where(table[by].notna(), table["run"]), strict=True))
 
 
-def _on_axis(run: str, series: Series, x: XAxis) -> Iterator[tuple[Floats, Floats]]:
-    """Position on the x-axis and value of a run's points, nothing where the axis is unknown."""
-    values = np.where(np.isfinite(series.value), series.value, np.nan)
-    if x == "step":
-        yield series.step.astype(np.float64), values
-    elif x == "episode":
-        yield np.arange(1.0, len(values) + 1), values
-    elif x in ("wall_time", "relative"):
-        if np.isnan(series.wall_time).any():
-            warnings.warn(f"{run} has no wall times and is left out", LogWarning, stacklevel=4)
-            return
-        order = np.argsort(series.wall_time, kind="stable")
-        start = series.wall_time[order[0]] if x == "relative" else 0.0
-        yield series.wall_time[order] - start, values[order]
-    else:
-        raise BadArgument(f"x must be step, episode, wall_time or relative, not {x!r}")
+class _Axis:
+    """Where the points of a run stand on the x-axis."""
+
+    def __init__(self, runs: Runs, x: XAxis) -> None:
+        self.x = x
+        self.needs = "single episodes" if x == "episode" else "wall times"
+        self._episode_ends: dict[str, NDArray[np.int64]] = {}
+        if x == "episode" and "reward" in runs.metrics:
+            one_by_one = set(runs.table["run"][runs.table["episodes"].notna()])
+            ends = {run: series.step for run, series in runs.series("reward")}
+            self._episode_ends = {run: ends[run] for run in one_by_one & ends.keys()}
+
+    def place(self, run: str, metric: str, series: Series) -> Iterator[tuple[Floats, Floats]]:
+        """Positions and values; nothing, with a word, where the axis is unknown for the run."""
+        values = np.where(np.isfinite(series.value), series.value, np.nan)
+        if self.x == "step":
+            yield series.step.astype(np.float64), values
+        elif self.x == "episode" and run in self._episode_ends:
+            # Environments side by side end several episodes at one step.
+            ended = np.searchsorted(self._episode_ends[run], series.step, side="right")
+            number = np.arange(1, len(values) + 1) if metric == "reward" else ended
+            yield number.astype(np.float64), values
+        elif self.x != "episode" and not np.isnan(series.wall_time).any():
+            order = np.argsort(series.wall_time, kind="stable")
+            start = series.wall_time[order[0]] if self.x == "relative" else 0.0
+            yield series.wall_time[order] - start, values[order]
+        else:
+            message = f"{run} has no {self.needs} and is left out"
+            warnings.warn(message, LogWarning, stacklevel=4)
 
 
 def _smooth(values: Floats, smoothing: Smoothing) -> tuple[Floats, Floats]:
@@ -218,37 +260,42 @@ def _smooth(values: Floats, smoothing: Smoothing) -> tuple[Floats, Floats]:
     return np.where(missing, np.nan, line), np.where(missing, np.nan, std)
 
 
+class _Line(NamedTuple):
+    """One line of a curve table: whose it is, and its columns."""
+
+    metric: str
+    series: str
+    x: Floats
+    value: Floats
+    low: Floats
+    high: Floats
+    raw: Floats
+    n: NDArray[Any]
+
+
 def _run_line(
     metric: str, label: str, x: Floats, values: Floats, smoothing: Smoothing, band: Band
-) -> pd.DataFrame:
+) -> _Line:
     line, std = _smooth(values, smoothing)
-    std = std if band == "std" and smoothing.window > 1 else np.full(len(line), np.nan)
+    banded = band == "std" and smoothing.window > 1 and not smoothing.ema_weight
+    std = std if banded else np.full(len(line), np.nan)
     shown_raw = places = np.arange(len(x))
     if len(x) > POINTS:
         shown_raw = downsample(x, values, POINTS // 2)
         places = np.union1d(shown_raw, downsample(x, line, POINTS // 2))
-    smoothed = smoothing.window > 1 or smoothing.ema_weight > 0
     raw = np.full(len(values), np.nan)
-    if smoothed:
+    if smoothing.window > 1 or smoothing.ema_weight > 0:
         raw[shown_raw] = values[shown_raw]
-    return _line(metric, label, x, line, line - std, line + std, raw, np.ones(len(x))).iloc[places]
+    columns = (x, line, line - std, line + std, raw, np.ones(len(x)))
+    return _Line(metric, label, *(column[places] for column in columns))
 
 
-def _group_line(
-    metric: str, label: str, lines: list[tuple[Floats, Floats]], band: Band
-) -> pd.DataFrame:
+def _group_line(metric: str, label: str, lines: list[tuple[Floats, Floats]], band: Band) -> _Line:
     grid = common_grid([x for x, _ in lines], POINTS)
     matrix = np.array([interpolate_onto(grid, x, y) for x, y in lines])
     mean, std, n = mean_std_over_runs(matrix)
     std = std if band == "std" else np.full(len(grid), np.nan)
-    raw = np.full(len(grid), np.nan)
-    return _line(metric, label, grid, mean, mean - std, mean + std, raw, n)
-
-
-def _line(metric: str, label: str, *columns: NDArray[Any]) -> pd.DataFrame:
-    names = ("x", "value", "low", "high", "raw", "n")
-    values = dict(zip(names, columns, strict=True))
-    return pd.DataFrame({"metric": metric, "series": label, **values}).astype({"n": np.int64})
+    return _Line(metric, label, grid, mean, mean - std, mean + std, np.full(len(grid), np.nan), n)
 
 
 def _json_numbers(values: Floats, name: str) -> list[float | int | None]:
@@ -297,12 +344,9 @@ def _hover(base: alt.Chart, table: pd.DataFrame, x: str) -> alt.Chart:
     hover = (
         hover.mark_point(size=60, filled=True, aria=False)
         .encode(opacity=alt.value(0), tooltip=tooltip)
-        .properties(name=HOVER_LAYER)
+        .properties(name=theme.HOVER_LAYER)
     )
     return hover
-
-
-HOVER_LAYER = "hover"
 
 
 def _legend_toggle(field: str, names: list[str]) -> alt.Parameter:

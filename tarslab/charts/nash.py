@@ -98,8 +98,13 @@ def nash_convergence(
     if crossings.empty:
         return chart
     names = list(dict.fromkeys(curves["series"]))
+    # A gap of zero has no place on a log scale: its mark stands on the threshold.
     records = [
-        {"series": series, "step": int(step), "value": float(f"{value:.9g}")}
+        {
+            "series": series,
+            "step": int(step),
+            "value": float(f"{value if value > 0 else threshold:.9g}"),
+        }
         for series, step, value in zip(*(crossings[name] for name in crossings), strict=True)
     ]
     marks = (

@@ -12,8 +12,7 @@ import altair as alt
 import vl_convert
 from platformdirs import user_cache_path
 
-from tarslab.charts.curves import HOVER_LAYER
-from tarslab.charts.theme import WIDTH
+from tarslab.charts.theme import HOVER_LAYER, WIDTH
 
 # JupyterLab, Voila and VS Code register this type; the specification in it is Vega-Lite 6, which
 # their Vega reads.
@@ -53,16 +52,12 @@ def svg(spec: dict[str, Any]) -> str:
     return _with_own_ids(drawn)
 
 
+@cache
 def vega_bundle(snippet: str) -> str:
     """JavaScript that holds Vega, Vega-Lite and Vega-Embed with a snippet that imports them.
 
     Bundling takes seconds, so the result is kept in the user's cache folder.
     """
-    return _bundle(snippet)
-
-
-@cache
-def _bundle(snippet: str) -> str:
     key = sha256(
         f"{version('vl-convert-python')} {VEGALITE_VERSION} {snippet}".encode()
     ).hexdigest()

@@ -7,6 +7,7 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7
 DASHES = ((1, 0), (6, 3), (2, 2), (8, 3, 2, 3), (12, 4))
 WIDTH, HEIGHT = 680, 320
 INK, QUIET = "#222222", "#666666"
+HOVER_LAYER = "hover"
 FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
 
 TITLES = {
@@ -20,7 +21,7 @@ TITLES = {
     "step": "step",
     "episode": "episode",
     "wall_time": "time (UTC)",
-    "relative": "seconds since the run's start",
+    "relative": "seconds since the first point",
 }
 
 

@@ -1,6 +1,7 @@
 """The training dashboard: choose runs and a metric, smooth, compare."""
 
 import html
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from tarslab.runs.vocabulary import EXPLORATION, LOSSES
 
 LOSSES_VIEW, EXPLORATION_VIEW = "losses", "exploration"
 X_AXES = {"step": "step", "episode": "episode", "wall time": "wall_time", "relative": "relative"}
-ALL = "all"
+CHOICE_ROWS = 4
 LABELS = {"description_width": "6.5em"}
 
 # Above this many lines a chart opens with one line an algorithm.
@@ -84,9 +85,9 @@ class TrainingDashboard(widgets.VBox):  # type: ignore[misc]
             self.by.value = "algo"
         self.x = _dropdown("X-axis", X_AXES)
         self.band = widgets.Checkbox(value=True, description="±std band", indent=False)
-        self.algo = _dropdown("Algorithm", _choices(table["algo"]))
-        self.env = _dropdown("Environment", _choices(table["env"]))
-        self.seed = _dropdown("Seed", _choices(table["seed"]))
+        self.algo = _choice("Algorithms", table["algo"])
+        self.env = _choice("Environments", table["env"])
+        self.seed = _choice("Seeds", table["seed"])
         self.search = widgets.Text(
             description="Search",
             placeholder="in run names and hyperparameters",
@@ -129,7 +130,9 @@ class TrainingDashboard(widgets.VBox):  # type: ignore[misc]
                 self.chart = self._draw()
             except TarslabError as error:
                 self.status.value = f"<b>Nothing to draw:</b> {html.escape(str(error))}"
+                self.view.layout.visibility = "hidden"
                 return
+        self.view.layout.visibility = "visible"
         self.view.draw(self.chart)
         self._report([str(warning.message) for warning in caught])
 
@@ -158,9 +161,9 @@ class TrainingDashboard(widgets.VBox):  # type: ignore[misc]
 
     def _select(self) -> Runs:
         chosen = {
-            column: control.value
+            column: list(control.value)
             for column, control in (("algo", self.algo), ("env", self.env), ("seed", self.seed))
-            if control.value != ALL
+            if control.value
         }
         selected = self.runs.select(**chosen)
         if text := self.search.value.strip().lower():
@@ -200,9 +203,15 @@ def _groupings(table: pd.DataFrame) -> dict[str, str]:
     return {label: column for label, column in names.items() if table[column].notna().any()}
 
 
-def _choices(column: "pd.Series[Any]") -> dict[str, Any]:
+def _choice(description: str, column: "pd.Series[Any]") -> widgets.SelectMultiple:
+    """Any number of the values of a column; none chosen means all."""
     values = sorted(column.dropna().unique().tolist())
-    return {ALL: ALL, **{str(value): value for value in values}}
+    return widgets.SelectMultiple(
+        description=description,
+        options={str(value): value for value in values},
+        rows=min(max(len(values), 1), CHOICE_ROWS),
+        style=LABELS,
+    )
 
 
 def _searchable(table: pd.DataFrame) -> Iterator[tuple[str, str]]:
@@ -214,9 +223,12 @@ def _searchable(table: pd.DataFrame) -> Iterator[tuple[str, str]]:
 
 def _number(text: str) -> float | None:
     try:
-        return float(text) if text.strip() else None
+        number = float(text) if text.strip() else None
     except ValueError:
-        raise TarslabError(f"the target must be a number, not {text!r}") from None
+        number = math.nan
+    if number is not None and not math.isfinite(number):
+        raise TarslabError(f"the target must be a number, not {text!r}")
+    return number
 
 
 def _dropdown(description: str, options: Any) -> widgets.Dropdown:

@@ -57,7 +57,7 @@ def build(
     values
         Values for the notebooks' parameters; every notebook must know every name.
     timeout
-        Seconds that one cell may take, default 600.
+        Seconds that one notebook may take, default 600.
     on_progress
         Called, from several threads, after each cell and at the end of each notebook.
 
@@ -81,7 +81,7 @@ def build(
     out.mkdir(parents=True, exist_ok=True)
 
     def make(notebook: Path, given: dict[str, Any]) -> Report:
-        cells = _count_cells(notebook)
+        cells = len(parameters.read_notebook(notebook).cells)
         done = 0
 
         def on_cell() -> None:
@@ -121,7 +121,3 @@ def _write(notebook: Path, out: Path, given: Mapping[str, Any], execution: Execu
     file = f"{notebook.stem}.html"
     (out / file).write_text(html, encoding="utf-8")
     return Report(notebook, file, summary(executed, notebook.stem), times, error)
-
-
-def _count_cells(notebook: Path) -> int:
-    return len(nbformat.read(notebook, as_version=4).cells)

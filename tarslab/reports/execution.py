@@ -1,10 +1,12 @@
 """Running one notebook headless."""
 
+import math
 import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from textwrap import indent
 from typing import Any, NamedTuple
 
 import nbformat
@@ -40,8 +42,8 @@ def execute(
 ) -> Execution:
     """Run a notebook in a new kernel with papermill.
 
-    ``timeout`` is in seconds for each cell; ``on_cell`` is called after each. A notebook that
-    fails, hangs or kills its kernel is no exception here: the Execution holds the error.
+    ``timeout`` is in seconds for the whole notebook; ``on_cell`` is called after each cell. A
+    notebook that fails, hangs or kills its kernel raises nothing: the Execution holds the error.
     """
     started = time.perf_counter()
     error = None
@@ -54,17 +56,19 @@ def execute(
                 parameters=dict(parameters),
                 engine_name=_Engine.NAME,
                 kernel_name=KERNEL,
+                language="python",
                 progress_bar=False,
                 execution_timeout=timeout,
                 on_cell=on_cell,
             )
         except PapermillExecutionError as failure:
             error = NotebookFailed(
-                f"{notebook.name}, cell {failure.exec_count}: {failure.ename}: {failure.evalue}"
+                f"{notebook.name}, cell {failure.exec_count}: {failure.ename}: {failure.evalue}\n"
+                + indent(failure.source, "    ")
             )
         except CellTimeoutError:
             error = NotebookFailed(
-                f"{notebook.name}: a cell ran longer than {timeout:g} s and was stopped; "
+                f"{notebook.name} ran longer than {timeout:g} s and was stopped; "
                 "a longer --timeout may be needed"
             )
         except DeadKernelError:
@@ -74,7 +78,7 @@ def execute(
                 f"{notebook.name}: no Jupyter kernel {KERNEL!r} here; install ipykernel"
             )
         except (RuntimeError, OSError) as failure:
-            error = NotebookFailed(f"{notebook.name}: the kernel did not start: {failure}")
+            error = NotebookFailed(f"{notebook.name} could not be run: {failure}")
         executed = nbformat.read(output if output.exists() else notebook, as_version=4)
     return Execution(executed, time.perf_counter() - started, error)
 
@@ -117,9 +121,10 @@ class _Engine(NBClientEngine):  # type: ignore[misc]
             on_cell()
 
         nb_man.cell_complete = finish_and_tell
+        deadline = time.monotonic() + (execution_timeout or float("inf"))
         client = _Client(
             nb_man,
-            timeout=execution_timeout,
+            timeout_func=lambda _: max(1, math.ceil(deadline - time.monotonic())),
             startup_timeout=start_timeout,
             kernel_name=kernel_name,
             log_output=log_output,

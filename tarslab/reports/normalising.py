@@ -1,11 +1,14 @@
 """Executed notebooks without anything that differs from one run to the next."""
 
 import copy
+import re
 
 from nbformat import NotebookNode
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 PAPERMILL_ERROR_TAGS = {"papermill-error-cell-tag", "papermill-error-cell"}
+# The file that ipykernel names for a cell, which holds the kernel's process number.
+KERNEL_FILE = re.compile(r"\S*ipykernel_\d+[/\\]\d+\.py")
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 
 
@@ -31,6 +34,10 @@ def normalise(notebook: NotebookNode) -> NotebookNode:
         tags = cell.metadata.get("tags")
         cell.metadata = NotebookNode(tags=tags) if tags else NotebookNode()
         for output in cell.get("outputs", []):
+            if "text" in output:
+                output["text"] = KERNEL_FILE.sub("<cell>", output["text"])
+            if "traceback" in output:
+                output["traceback"] = [KERNEL_FILE.sub("<cell>", t) for t in output["traceback"]]
             data = output.get("data", {})
             if len(data) > 1:
                 data.pop(WIDGET_VIEW, None)

@@ -4,8 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import nbformat
 import yaml
-from papermill import inspect_notebook
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell
+from papermill.translators import PythonTranslator
 
 from tarslab.errors import BadArgument, LogNotFound
 
@@ -34,16 +37,23 @@ class Parameter(NamedTuple):
 
 def known(notebook: Path) -> dict[str, Parameter]:
     """The parameters of a notebook by name; none where it has no cell tagged ``parameters``."""
-    if not notebook.is_file():
-        raise LogNotFound(f"{notebook}: no such notebook")
+    cells = read_notebook(notebook).cells
+    tagged = (c for c in cells if "parameters" in c.metadata.get("tags", []))
+    found = PythonTranslator.inspect(next(tagged, new_code_cell()))
+    return {p.name: Parameter(p.name, p.inferred_type_name, p.default, p.help) for p in found}
+
+
+def read_notebook(path: Path) -> NotebookNode:
+    """The notebook in a file; LogNotFound or BadArgument where there is none."""
     try:
-        found = inspect_notebook(str(notebook))
-    except ValueError as error:
-        raise BadArgument(f"{notebook}: not a notebook: {error}") from None
-    return {
-        name: Parameter(name, p["inferred_type_name"], p["default"], p["help"])
-        for name, p in found.items()
-    }
+        notebook: NotebookNode = nbformat.read(path, as_version=4)
+        nbformat.validate(notebook)
+    except FileNotFoundError:
+        raise LogNotFound(f"{path}: no such notebook") from None
+    except (OSError, ValueError, AttributeError, nbformat.ValidationError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BadArgument(f"{path}: not a notebook: {reason}") from None
+    return notebook
 
 
 def parse(assignments: Sequence[str]) -> dict[str, str]:

@@ -1,12 +1,13 @@
 """Where the numbers on a page come from."""
 
+import ast
 import platform
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tarslab import bundled
 from tarslab.errors import TarslabError
 from tarslab.reports import parameters
 from tarslab.runs import fingerprint
@@ -30,16 +31,19 @@ def provenance(notebook: Path, values: Mapping[str, Any]) -> Provenance:
     for name, parameter in parameters.known(notebook).items():
         shown = repr(values[name]) if name in values else parameter.default
         stated.append((name, shown, parameter.help))
-        path = values.get(name, parameter.default.strip("'\""))
-        if isinstance(path, str) and _is_path(path):
-            try:
-                data.append((path, fingerprint(path)))
-            except TarslabError:
-                continue
+        value = values[name] if name in values else _literal(parameter.default)
+        for path in value if isinstance(value, list) else [value]:
+            # Any text may be the path of logs; only what leads to some is.
+            if isinstance(path, str) and path:
+                with suppress(TarslabError, OSError):
+                    data.append((path, fingerprint(path)))
     versions = [("python", platform.python_version())]
     versions += [(package, version(package)) for package in PACKAGES]
     return Provenance(stated, data, versions)
 
 
-def _is_path(text: str) -> bool:
-    return text.startswith(bundled.PREFIX) or (bool(text) and Path(text).expanduser().exists())
+def _literal(source: str) -> Any:
+    try:
+        return ast.literal_eval(source)
+    except (ValueError, SyntaxError):
+        return None

@@ -2,14 +2,16 @@
 
 import glob
 import os
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import NamedTuple
 
 from tarslab import bundled
-from tarslab.errors import BadArgument, BadLog, LogNotFound
+from tarslab.errors import BadArgument, BadLog, LogNotFound, LogWarning
 from tarslab.runs import identity
 from tarslab.runs.formats import FORMATS, Format, detect
 
@@ -24,6 +26,8 @@ class RunFiles:
     path: Path
     """The run's folder, or its file where the file is a run of its own."""
     files: dict[str, list[Path]] = field(default_factory=dict)
+    below: PurePath = field(default_factory=PurePath)
+    """The path from the folder that was asked for on."""
 
     @property
     def folder(self) -> Path:
@@ -40,33 +44,40 @@ def find_runs(paths: PathLike | Iterable[PathLike]) -> list[RunFiles]:
     """The runs in folders, files, globs or ``bundled:`` names, in order of their names.
 
     A run is named by its path below the folder that was asked for. Raises LogNotFound where a
-    path does not exist or nothing is found, BadLog where a file that was named is no log.
+    path does not exist or nothing is found, BadLog where a file that was named is no log. Warns
+    (LogWarning) of what cannot be opened.
     """
     targets = _targets(paths)
+    base = _common_folder([target.path for target in targets])
     seen: Counter[str] = Counter()
-    runs: dict[Path, RunFiles] = {}
-    base = _common_folder(targets)
+    found: dict[Path, RunFiles] = {}
     for target in targets:
-        for path in _files_below(target):
-            format = detect(path)
+        for path in _files_below(target.path):
+            try:
+                format = detect(path)
+            except OSError as error:
+                warnings.warn(f"{path}: {error.strerror}; left out", LogWarning, stacklevel=3)
+                seen["unreadable"] += 1
+                continue
             if format is None:
-                if target.is_file():
+                if target.named and target.path.is_file():
                     raise BadLog(f"{path}: not a log that tarslab reads ({_looked_for()})")
                 seen[path.suffix or "no ending"] += 1
                 continue
-            run_path = path.parent if format.speaks_for_folder(path) else path
-            run = runs.setdefault(run_path, RunFiles(_name(run_path, base), run_path))
+            own = path.parent if format.speaks_for_folder(path) else path
+            run = found.setdefault(Path(os.path.abspath(own)), RunFiles("", own))
             files = run.files.setdefault(format.NAME, [])
-            if path not in files:
+            if not any(path.samefile(other) for other in files):
                 files.append(path)
-    if not runs:
-        places = ", ".join(str(target) for target in targets)
+    if not found:
+        places = ", ".join(str(target.path) for target in targets)
         kinds = ", ".join(f"{count} {kind}" for kind, count in seen.most_common(8))
         raise LogNotFound(
             f"no training logs in {places}: looked for {_looked_for()}; "
             f"saw {f'{seen.total()} other files ({kinds})' if seen else 'no files at all'}"
         )
-    return sorted(runs.values(), key=lambda run: run.name)
+    _name(found, base)
+    return sorted(found.values(), key=lambda run: run.name)
 
 
 def fingerprint(paths: PathLike | Iterable[PathLike]) -> str:
@@ -80,21 +91,29 @@ def fingerprint(paths: PathLike | Iterable[PathLike]) -> str:
     return digest.hexdigest()
 
 
-def _targets(paths: PathLike | Iterable[PathLike]) -> list[Path]:
+class _Target(NamedTuple):
+    path: Path
+    named: bool
+    """Whether the user named this very path, and not a glob that it matches."""
+
+
+def _targets(paths: PathLike | Iterable[PathLike]) -> list[_Target]:
     asked = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     if not asked:
         raise BadArgument("no path was given: name a folder, file or glob of training logs")
     targets = []
     for one in asked:
         text = os.fspath(one)
+        if not text:
+            raise BadArgument("the path is empty: name a folder, file or glob of training logs")
         if text.startswith(bundled.PREFIX):
-            targets.append(bundled.data(text.removeprefix(bundled.PREFIX)))
+            targets.append(_Target(bundled.data(text.removeprefix(bundled.PREFIX)), True))
             continue
         path = Path(text).expanduser()
-        if path.exists():
-            targets.append(path)
+        if os.path.exists(path):
+            targets.append(_Target(path, True))
         elif matches := sorted(glob.glob(str(path), recursive=True)):
-            targets += [Path(match) for match in matches]
+            targets += [_Target(Path(match), False) for match in matches]
         else:
             raise LogNotFound(f"{text}: no such file or folder{_nearest(path)}")
     return targets
@@ -102,7 +121,7 @@ def _targets(paths: PathLike | Iterable[PathLike]) -> list[Path]:
 
 def _nearest(path: Path) -> str:
     """What stands where the path stops to exist."""
-    parent = next((p for p in path.parents if p.is_dir()), None)
+    parent = next((p for p in path.parents if os.path.isdir(p)), None)
     if parent is None:
         return ""
     names = sorted(os.listdir(parent))
@@ -111,14 +130,24 @@ def _nearest(path: Path) -> str:
 
 
 def _files_below(target: Path) -> Iterator[Path]:
+    """The files of a folder tree, hidden ones left out; links are followed, each folder once."""
     if target.is_file():
         yield target
         return
-    for folder, subfolders, names in os.walk(target):
+
+    def unreadable(error: OSError) -> None:
+        warnings.warn(f"{error.filename}: {error.strerror}; left out", LogWarning, stacklevel=5)
+
+    visited: set[str] = set()
+    for folder, subfolders, names in os.walk(target, followlinks=True, onerror=unreadable):
+        if (real := os.path.realpath(folder)) in visited:
+            subfolders.clear()
+            continue
+        visited.add(real)
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         for name in sorted(names):
             path = Path(folder, name)
-            if not name.startswith(".") and path.is_file() and os.access(path, os.R_OK):
+            if not name.startswith(".") and path.is_file():
                 yield path
 
 
@@ -127,11 +156,19 @@ def _common_folder(targets: Sequence[Path]) -> Path:
     return Path(os.path.commonpath(folders))
 
 
-def _name(run_path: Path, base: Path) -> str:
-    relative = Path(os.path.abspath(run_path)).relative_to(base)
-    if relative == Path():
-        return Path(os.path.abspath(run_path)).name
-    return (relative.with_suffix("") if run_path.is_file() else relative).as_posix()
+def _name(found: dict[Path, RunFiles], base: Path) -> None:
+    """Name runs by their path below ``base``; a file keeps its ending where two would clash."""
+    names = {}
+    for path, run in found.items():
+        relative = path.relative_to(base)
+        stem = relative.with_suffix("") if path.is_file() else relative
+        run.below = PurePath(base.name) / stem
+        full = relative.as_posix()
+        names[path] = (path.name if relative == Path() else stem.as_posix(), full)
+    taken = Counter(short for short, _ in names.values())
+    for path, run in found.items():
+        short, full = names[path]
+        run.name = identity.printable(full if taken[short] > 1 else short)
 
 
 def _looked_for() -> str:

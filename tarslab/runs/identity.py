@@ -7,7 +7,7 @@ else from folder names that can mean nothing else, else missing.
 import json
 import re
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import yaml
@@ -16,7 +16,7 @@ from tarslab.errors import BadLog
 
 CONFIG_NAMES = ("config.json", "config.yml", "config.yaml", "args.json", "args.yml", "params.json")
 
-ALGO_KEYS = ("algo", "algorithm", "algo_name", "exp_name")
+ALGO_KEYS = ("algo", "algorithm", "algo_name")
 ENV_KEYS = ("env", "env_id", "env_name", "environment")
 SEED_KEYS = ("seed", "random_seed")
 
@@ -26,10 +26,11 @@ ALGORITHMS = {
     *("ppo_lstm", "psro", "qmix", "qrdqn", "rainbow", "recurrent_ppo", "reinforce", "rnd", "sac"),
     *("td3", "tqc", "trpo", "vpg"),
 }
-SEED_PART = re.compile(r"(?:seed|s)[_=-]?(\d+)")
-GYM_ENV = re.compile(r"((?:[\w-]+/)?[A-Za-z][A-Za-z0-9_-]*-v\d+)(?:_\d+)?")
+SEED_PART = re.compile(r"seed[_=-]?(\d+)")
+GYM_ENV = re.compile(r"([A-Z][A-Za-z0-9_-]*-v\d+)(?:_\d+)?")
 CLEANRL_RUN = re.compile(r"(?P<env>.+?)__(?P<algo>[^_].*?)__(?P<seed>\d+)__\d+")
-SB3_RUN = re.compile(r"([A-Za-z0-9+]+)_\d+")
+NUMBERED = re.compile(r"(.+)_\d+")
+ALGO_AND_ENV = re.compile(r"([A-Za-z0-9]+)[_-](.+)")
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -39,10 +40,8 @@ def read_config(folder: Path) -> dict[str, Any]:
     BadLog where a file cannot be read as what its ending says.
     """
     config: dict[str, Any] = {}
-    for place in (folder, *_zoo_folders(folder)):
-        for name in CONFIG_NAMES:
-            if (place / name).is_file():
-                config |= _flat(_parse(place / name))
+    for path in config_files(folder):
+        config |= _parse(path)
     return config
 
 
@@ -52,43 +51,61 @@ def config_files(folder: Path) -> list[Path]:
     return [p / name for p in places for name in CONFIG_NAMES if (p / name).is_file()]
 
 
-def identify(config: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """``algo``, ``env`` and ``seed``; None where neither the config nor the path says."""
+def identify(config: Mapping[str, Any], path: PurePath) -> dict[str, Any]:
+    """``algo``, ``env`` and ``seed``; None where neither the config nor the path says.
+
+    ``path`` begins at the folder that was asked for: what stands above it says nothing of the run.
+    """
     plain = _from_path(path)
-    algo = _stated(config, ALGO_KEYS) or plain.get("algo")
-    env = _stated(config, ENV_KEYS) or plain.get("env")
-    seed = _stated(config, SEED_KEYS)
-    seed = plain.get("seed") if seed is None else seed
+    algo = _stated(config, ALGO_KEYS, str) or plain.get("algo")
+    env = _stated(config, ENV_KEYS, str) or plain.get("env")
+    seed = _whole(_stated(config, SEED_KEYS, object))
     return {
-        "algo": str(algo).lower() if algo else None,
-        "env": str(env) if env else None,
-        "seed": _whole(seed),
+        "algo": algo.lower() if algo else None,
+        "env": env or None,
+        "seed": _whole(plain.get("seed")) if seed is None else seed,
     }
 
 
 def hyperparameters(config: Mapping[str, Any]) -> dict[str, Any]:
-    """``hp.<name>`` for all of the config but algorithm, environment and seed."""
-    identity = {*ALGO_KEYS, *ENV_KEYS, *SEED_KEYS}
-    return {f"hp.{key}": value for key, value in config.items() if key not in identity}
+    """``hp.<name>`` for all of the config but what ``identify`` makes of it."""
+    used = {key for key in (*ALGO_KEYS, *ENV_KEYS) if isinstance(config.get(key), str)}
+    used |= {key for key in SEED_KEYS if _whole(config.get(key)) is not None}
+    return {f"hp.{key}": value for key, value in config.items() if key not in used}
 
 
-def _from_path(path: Path) -> dict[str, Any]:
+def printable(text: str) -> str:
+    """The text with what is no Unicode, as in a file name of another encoding, escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _from_path(path: PurePath) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for part in path.parts:
         if match := CLEANRL_RUN.fullmatch(part):
             found |= match.groupdict()
-            continue
-        lower = part.lower()
-        sb3_run = SB3_RUN.fullmatch(lower)
-        if lower in ALGORITHMS:
-            found["algo"] = lower
-        elif sb3_run and sb3_run[1] in ALGORITHMS:
-            found["algo"] = sb3_run[1]
-        elif match := SEED_PART.fullmatch(lower):
+        elif match := SEED_PART.fullmatch(part.lower()):
             found["seed"] = match[1]
-        elif match := GYM_ENV.fullmatch(part):
-            found["env"] = match[1]
+        else:
+            found |= _algo_and_env(part)
     return found
+
+
+def _algo_and_env(part: str) -> dict[str, str]:
+    """What a folder called after an algorithm, an environment or both says (``PPO_1``)."""
+    bare = match[1] if (match := NUMBERED.fullmatch(part)) else part
+    for name in (part, bare):
+        if algo := _known_algorithm(name):
+            return {"algo": algo}
+    both = ALGO_AND_ENV.fullmatch(bare)
+    if both and (algo := _known_algorithm(both[1])) and GYM_ENV.fullmatch(both[2]):
+        return {"algo": algo, "env": both[2]}
+    return {"env": match[1]} if (match := GYM_ENV.fullmatch(part)) else {}
+
+
+def _known_algorithm(name: str) -> str | None:
+    plain = name.lower().replace("_", "")
+    return next((algo for algo in ALGORITHMS if algo.replace("_", "") == plain), None)
 
 
 def _zoo_folders(folder: Path) -> list[Path]:
@@ -96,28 +113,31 @@ def _zoo_folders(folder: Path) -> list[Path]:
     return [folder / match[1]] if match and match[1] != folder.name else []
 
 
-def _stated(config: Mapping[str, Any], keys: tuple[str, ...]) -> Any:
-    stated = (config[key] for key in keys if key in config)
-    return next((value for value in stated if isinstance(value, str | int | float)), None)
+def _stated(config: Mapping[str, Any], keys: tuple[str, ...], kind: type) -> Any:
+    return next(
+        (config[key] for key in keys if key in config and isinstance(config[key], kind)), None
+    )
 
 
 def _whole(value: Any) -> int | None:
-    if value is None or isinstance(value, bool):
-        return None
+    """A seed as int; None for what is no whole number of 64 bits."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     try:
-        return int(value) if int(value) == float(value) else None
-    except (TypeError, ValueError, OverflowError):
+        seed = int(value) if isinstance(value, int | str) and not isinstance(value, bool) else None
+    except ValueError:
         return None
+    return seed if seed is not None and abs(seed) < 2**63 else None
 
 
 def _parse(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8-sig")
         content = json.loads(text) if path.suffix == ".json" else yaml.load(text, _ConfigLoader)
-    except (ValueError, yaml.YAMLError) as error:
+        return _flat(content) if isinstance(content, dict) else {}
+    except (ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise BadLog(f"{path}: not readable as {path.suffix[1:].upper()}: {reason}") from None
-    return content if isinstance(content, dict) else {}
 
 
 def _flat(config: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
@@ -126,7 +146,11 @@ def _flat(config: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in config.items():
         if isinstance(value, Mapping):
             flat |= _flat(value, f"{prefix}{key}.")
-        elif isinstance(value, str | int | float | bool) or value is None:
+        elif isinstance(value, str):
+            flat[f"{prefix}{key}"] = printable(value)
+        elif isinstance(value, int) and abs(value) >= 2**63:
+            flat[f"{prefix}{key}"] = str(value)
+        elif isinstance(value, int | float) or value is None:
             flat[f"{prefix}{key}"] = value
         else:
             flat[f"{prefix}{key}"] = json.dumps(value, default=str)

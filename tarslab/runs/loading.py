@@ -13,7 +13,7 @@ from tarslab.runs import identity
 from tarslab.runs.discovery import PathLike, RunFiles, find_runs
 from tarslab.runs.recording import Recording, Series
 from tarslab.runs.table import Run, Runs
-from tarslab.runs.vocabulary import translate
+from tarslab.runs.vocabulary import PER_EPISODE, translate
 
 Restarts = Literal["last", "all", "error"]
 
@@ -40,11 +40,11 @@ def load(
         Folder (searched with its subfolders), file or glob; ``bundled:cartpole`` and the like are
         the recordings that come with tarslab.
     metrics
-        Names to keep, canonical or the source's own; None for all.
+        Names to keep, as they stand in ``Runs.metrics``; None for all.
     restarts
         What to do where the steps of a metric go back, as after a resumed training: ``"last"``
         keeps the later pass and drops what it repeats, ``"all"`` keeps every point, ``"error"``
-        refuses.
+        refuses. Each metric is settled by itself, since a run may count steps in several ways.
 
     Raises
     ------
@@ -66,7 +66,9 @@ def load(
     runs, problems = [], []
     for files, reading in zip(found, _read_all(found), strict=True):
         problems += reading.problems
-        series = _named_series(reading.recordings)
+        by_tag, source_problems = _most_trusted(files.name, reading.recordings)
+        problems += source_problems
+        series = _named(by_tag)
         series, restart_problems = _settle_restarts(files.name, series, restarts)
         problems += restart_problems
         if not series:
@@ -77,11 +79,15 @@ def load(
         runs.append(
             Run(
                 name=files.name,
-                path=str(files.path),
+                path=identity.printable(str(files.path)),
                 format="+".join(recording.format for recording in reading.recordings),
                 series=series,
+                episodic=any(
+                    name == "reward" and tag in PER_EPISODE
+                    for tag, (name, _) in translate(by_tag).items()
+                ),
                 hyperparameters=identity.hyperparameters(config),
-                **identity.identify(config, files.path),
+                **identity.identify(config, files.below),
             )
         )
     if not runs:
@@ -113,7 +119,7 @@ def _read_all(found: Sequence[RunFiles]) -> Iterator[_Reading]:
         readings = Parallel(n_jobs=-1, return_as="generator")(delayed(_read)(r) for r in found)
     else:
         readings = map(_read, found)
-    yield from tqdm(readings, total=len(found), desc="Reading runs", delay=1, leave=False)
+    yield from tqdm(readings, total=len(found), desc="Reading runs", delay=2, leave=False)
 
 
 def _read(run: RunFiles) -> _Reading:
@@ -134,12 +140,41 @@ def _read(run: RunFiles) -> _Reading:
     return reading
 
 
-def _named_series(recordings: Sequence[Recording]) -> dict[str, Series]:
-    """The series of a run under their names, each tag from the most trusted format that has it."""
+def _most_trusted(run: str, recordings: Sequence[Recording]) -> tuple[dict[str, Series], list[str]]:
+    """The series of a run by tag, each from the most trusted format that has it.
+
+    From a less trusted one where the other is damaged and it reaches further; with a word of that,
+    and where the episodes end long before the rest.
+    """
     by_tag: dict[str, Series] = {}
+    damaged: set[str] = set()
+    problems = []
     for recording in recordings:
-        for tag, series in recording.series.items():
-            by_tag.setdefault(tag, series)
+        longer = [
+            tag
+            for tag, series in recording.series.items()
+            if tag in damaged and len(series.step) > len(by_tag[tag].step)
+        ]
+        if longer:
+            problems.append(
+                f"{run}: {recording.format} holds more of {len(longer)} metrics "
+                "than the damaged file, and was used for them"
+            )
+        new = {tag for tag in recording.series if tag not in by_tag} | set(longer)
+        by_tag |= {tag: recording.series[tag] for tag in new}
+        damaged = damaged - new | (new if recording.warnings else set())
+    last = {r.format: max(int(s.step.max()) for s in r.series.values()) for r in recordings}
+    if last and last.get("monitor", max(last.values())) < 0.8 * max(last.values()):
+        problems.append(
+            f"{run}: the episodes in monitor.csv end at step {last['monitor']} and the other logs "
+            f"at {max(last.values())}: after a resumed training monitor.csv starts again at 0, and "
+            "of several environments each has its own"
+        )
+    return by_tag, problems
+
+
+def _named(by_tag: dict[str, Series]) -> dict[str, Series]:
+    """The series under their names, their signs turned where the source negates."""
     return {
         name: by_tag[tag]._replace(value=by_tag[tag].value * sign) if sign != 1 else by_tag[tag]
         for tag, (name, sign) in translate(by_tag).items()

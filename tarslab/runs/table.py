@@ -25,6 +25,8 @@ class Run:
     algo: str | None = None
     env: str | None = None
     seed: int | None = None
+    episodic: bool = False
+    """Whether every point of ``reward`` is one episode."""
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -38,7 +40,9 @@ class Runs:
         NaN where the source has none), ``value`` (float64); sorted by run, metric, step.
     table : DataFrame
         One row a run: ``run``, ``algo``, ``env``, ``seed`` (missing where not known), ``format``,
-        ``path``, ``points``, ``non_finite`` (points that are NaN or infinite), ``hp.<name>``.
+        ``path``, ``points``, ``non_finite`` (points that are NaN or infinite), ``episodes`` (how
+        many were recorded one by one, missing where only means over several were),
+        ``hp.<name>``.
     """
 
     def __init__(self, scalars: pd.DataFrame, table: pd.DataFrame) -> None:
@@ -87,29 +91,29 @@ class Runs:
         """The runs and metrics that match every condition.
 
         ``metric`` and each keyword, a column of ``table`` (``algo``, ``env``, ``seed``, ``run``,
-        ...), take one value or a list. Raises BadArgument, with the values there are, where a
-        name is unknown or nothing matches.
+        ...), take one value or a list. ``points`` and ``non_finite`` are counted anew. Raises
+        BadArgument, with the values there are, where a name is unknown or nothing matches.
         """
         table = self.table
         for column, wanted in columns.items():
             if column not in table:
                 raise BadArgument(f"no column {column!r}; runs have {', '.join(table.columns)}")
             values = _as_list(wanted)
-            chosen = table[self.table[column].isin(values)]
-            if chosen.empty:
+            known = set(self.table[column].dropna())
+            unknown = [value for value in values if value not in known]
+            chosen = table[table[column].isin(values)]
+            if unknown or chosen.empty:
                 there = ", ".join(sorted({str(v) for v in table[column].dropna()})) or "none"
-                raise BadArgument(f"no run has {column} {values}; there are {there}")
+                raise BadArgument(f"no run has {column} {unknown or values}; there are {there}")
             table = chosen
-            self = Runs(self.scalars, table)
-        scalars = self.scalars
-        if columns:
-            scalars = scalars[scalars["run"].isin(table["run"])]
+        scalars = self.scalars[self.scalars["run"].isin(table["run"])]
         if metric is not None:
-            chosen_metrics = _as_list(metric)
-            scalars = scalars[scalars["metric"].isin(chosen_metrics)]
-            if scalars.empty:
+            metrics = _as_list(metric)
+            unknown = [name for name in metrics if name not in self.metrics]
+            scalars = scalars[scalars["metric"].isin(metrics)]
+            if unknown or scalars.empty:
                 raise NotLogged(
-                    f"no run has a metric {', '.join(map(str, chosen_metrics))}; "
+                    f"no run has a metric {', '.join(map(str, unknown or metrics))}; "
                     f"there are {', '.join(self.metrics)}"
                 )
         scalars = scalars.assign(
@@ -117,6 +121,11 @@ class Runs:
             metric=scalars["metric"].cat.remove_unused_categories(),
         )
         remaining = table[table["run"].isin(scalars["run"].cat.categories)]
+        finite = np.isfinite(scalars["value"]).groupby(scalars["run"], observed=True)
+        points = finite.size().reindex(remaining["run"]).to_numpy()
+        remaining = remaining.assign(
+            points=points, non_finite=points - finite.sum().reindex(remaining["run"]).to_numpy()
+        )
         return Runs(scalars.reset_index(drop=True), remaining.reset_index(drop=True))
 
     def series(self, metric: str) -> Iterator[tuple[str, Series]]:
@@ -162,10 +171,15 @@ def _about(runs: Sequence[Run]) -> pd.DataFrame:
             "path": pd.Series([run.path for run in runs], dtype="str"),
             "points": [len(v) for v in values],
             "non_finite": [int(np.count_nonzero(~np.isfinite(v))) for v in values],
+            "episodes": pd.array(
+                [len(run.series["reward"].step) if run.episodic else None for run in runs],
+                dtype="Int64",
+            ),
         }
     )
     parameters = pd.DataFrame([dict(run.hyperparameters) for run in runs], index=table.index)
-    return pd.concat([table, parameters.reindex(columns=sorted(parameters.columns))], axis=1)
+    parameters = parameters.reindex(columns=sorted(parameters.columns)).convert_dtypes()
+    return pd.concat([table, parameters], axis=1)
 
 
 def _category(codes: Sequence[int], lengths: Sequence[int], names: Sequence[str]) -> pd.Categorical:

@@ -37,15 +37,19 @@ class Word(NamedTuple):
 
 
 SB3, CLEANRL, OPENSPIEL = "stable-baselines3", "CleanRL", "OpenSpiel"
+RECIPE = "the callback in data/recipes"
+
+# Tags whose every point is one episode; other rewards are means over several.
+PER_EPISODE = frozenset({"monitor/r", "charts/episodic_return"})
 
 # Of two tags of one metric in the same run, the earlier gets the canonical name.
 VOCABULARY: tuple[Word, ...] = (
-    Word("reward", SB3, "r"),
+    Word("reward", SB3, "monitor/r"),
     Word("reward", SB3, "rollout/ep_rew_mean"),
     Word("reward", CLEANRL, "charts/episodic_return"),
     Word("eval_reward", SB3, "eval/mean_reward"),
     Word("eval_reward", CLEANRL, "eval/episodic_return"),
-    Word("episode_length", SB3, "l"),
+    Word("episode_length", SB3, "monitor/l"),
     Word("episode_length", SB3, "rollout/ep_len_mean"),
     Word("episode_length", CLEANRL, "charts/episodic_length"),
     Word("value_loss", SB3, "train/value_loss"),
@@ -68,7 +72,7 @@ VOCABULARY: tuple[Word, ...] = (
     Word("epsilon", CLEANRL, "charts/epsilon"),
     Word("temperature", SB3, "train/ent_coef"),
     Word("temperature", CLEANRL, "losses/alpha"),
-    Word("noise_std", SB3, "rollout/noise_std"),
+    Word("noise_std", RECIPE, "rollout/noise_std"),
     Word("nash_gap", OPENSPIEL, "nash_conv"),
     Word("exploitability", OPENSPIEL, "exploitability"),
     Word("learning_rate", SB3, "train/learning_rate"),

@@ -59,7 +59,7 @@ def test_the_dashboard_is_widgets_and_each_control_changes_the_chart(notebook) -
     expect(lines).to_have_count(3, timeout=60_000)
     axis = page.locator(".vega-embed svg .role-axis-title")
 
-    page.get_by_label("Algorithm", exact=True).select_option("ppo")
+    page.get_by_label("Algorithms", exact=True).select_option("ppo")
     expect(lines).to_have_count(1)
     expect(page.get_by_text("5 of 15 runs")).to_be_visible()
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import tarslab as tl
-from tarslab.charts import curves, theme
+from tarslab.charts import theme
 from tarslab.charts.curves import Smoothing, curve_table
 from tarslab.errors import BadArgument, LogWarning, NotLogged
 from tarslab.runs import Run, Runs, Series
@@ -77,9 +77,52 @@ def test_a_run_without_wall_times_is_left_out_with_a_word() -> None:
     assert table["series"].tolist() == ["timed"]
     with (
         pytest.warns(LogWarning),
-        pytest.raises(BadArgument, match="use x='step'"),
+        pytest.raises(NotLogged, match="no run has wall times for x='relative': use x='step'"),
     ):
         curve_table(Runs.of([timeless]), ["reward"], x="relative")
+
+
+def test_other_metrics_stand_at_the_episodes_that_had_ended_by_their_step() -> None:
+    returns = Series.of([10, 20, 30], [0] * 3, [1.0, 2.0, 3.0])
+    losses = Series.of([5, 20, 25], [0] * 3, [7.0, 8.0, 9.0])
+    run = Run("a", {"reward": returns, "td_loss": losses}, episodic=True)
+    table = curve_table(Runs.of([run]), ["td_loss"], x="episode")
+    assert table["episode"].tolist() == [0, 2, 2]
+
+
+def test_a_run_whose_reward_is_a_mean_over_episodes_has_no_episode_axis() -> None:
+    run = Run("a", {"reward": Series.of([10], [0], [1.0])})
+    with (
+        pytest.warns(LogWarning, match="a has no single episodes and is left out"),
+        pytest.raises(NotLogged, match="no run has single episodes"),
+    ):
+        curve_table(Runs.of([run]), ["reward"], x="episode")
+
+
+def test_runs_of_different_times_are_not_averaged_over_wall_time(make_runs) -> None:
+    with pytest.raises(BadArgument, match="use x='relative' or by=None"):
+        curve_table(make_runs(ppo=[1.0]), ["reward"], x="wall_time", by="algo")
+
+
+def test_runs_without_an_algorithm_are_not_averaged_into_one() -> None:
+    series = {"reward": Series.of([0, 1], [0, 1], [1, 2])}
+    runs = Runs.of([Run("a", series), Run("b", series), Run("c", series, algo="ppo")])
+    table = curve_table(runs, ["reward"], by="algo")
+    assert table["series"].unique().tolist() == ["a", "b", "ppo"]
+
+
+def test_an_ema_has_no_band_of_the_rolling_window(make_runs) -> None:
+    runs = make_runs(ppo=[1.0, 2.0, 4.0])
+    table = curve_table(runs, ["reward"], smoothing=Smoothing(10, 0.6))
+    assert table["low"].isna().all()
+    np.testing.assert_array_equal(table["value"], tl.stats.ema([1.0, 2.0, 4.0], 0.6))
+
+
+def test_a_single_point_is_a_dot(make_runs) -> None:
+    alone = tl.charts.reward_curve(make_runs(a_0=[1.0]), by="algo").to_dict()
+    together = tl.charts.reward_curve(make_runs(a_0=[1.0, 2.0]), by="algo").to_dict()
+    assert len(alone["layer"]) == len(together["layer"]) + 1
+    assert {"filter": "datum.known == 1"} in alone["layer"][-2]["transform"]
 
 
 def test_unknown_arguments_list_what_there_is(make_runs) -> None:
@@ -165,5 +208,5 @@ def test_the_users_altair_is_not_changed_beyond_its_defaults() -> None:
 def test_hover_points_are_few_however_many_lines_there_are(make_runs) -> None:
     runs = make_runs(**{f"r_{i}": np.arange(500.0) for i in range(20)})
     spec = tl.charts.reward_curve(runs).to_dict()
-    (hover,) = [layer for layer in spec["layer"] if layer.get("name") == curves.HOVER_LAYER]
+    (hover,) = [layer for layer in spec["layer"] if layer.get("name") == theme.HOVER_LAYER]
     assert {"filter": "datum.place % 5 == 0"} in hover["transform"]

@@ -62,11 +62,11 @@ def test_the_vega_bundle_is_kept_and_a_cache_that_cannot_be_written_is_no_error(
     assert kept.read_text(encoding="utf-8") == bundle
     assert not re.search(r"""(?:from|import)\s*\(?["']https?:""", bundle)
 
-    offline._bundle.cache_clear()
+    offline.vega_bundle.cache_clear()
     kept.write_text("from the cache", encoding="utf-8")
     assert offline.vega_bundle(snippet) == "from the cache"
 
-    offline._bundle.cache_clear()
+    offline.vega_bundle.cache_clear()
     (tmp_path / "file").touch()
     monkeypatch.setattr(offline, "user_cache_path", lambda _: tmp_path / "file")
     assert offline.vega_bundle(snippet) == bundle

@@ -1,5 +1,7 @@
 """The five training charts, on the bundled recordings and by hand."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -29,6 +31,16 @@ def test_reward_curve_shows_band_points_line_and_target(make_runs) -> None:
 def test_reward_curve_without_band_and_points_is_a_line(make_runs) -> None:
     chart = tl.charts.reward_curve(make_runs(ppo=[1.0, 5.0, 3.0]), band=None, raw=False)
     assert marks(chart) == ["line", "point"]
+
+
+def test_targets_by_environment_are_drawn_for_those_there_are(make_runs) -> None:
+    def labels(target: dict[str, float]) -> list[str]:
+        spec = tl.charts.reward_curve(make_runs(ppo=[1.0, 2.0]), target=target).to_dict()
+        rows = [row for data in spec["datasets"].values() for row in data]
+        return [row["text"] for row in rows if "text" in row]
+
+    assert labels({"Test-v0": 475, "Other-v0": 3}) == ["target 475"]
+    assert labels({"Other-v0": 3}) == []
 
 
 def test_reward_of_many_runs_leaves_out_the_raw_points(cartpole: Runs) -> None:
@@ -118,6 +130,17 @@ def test_nash_convergence_shows_a_gap_of_zero_as_a_gap_in_the_line() -> None:
     runs = Runs.of([Run("cfr", {"nash_gap": Series.of([1, 2, 3], [0] * 3, [1.0, 0.0, 0.5])})])
     curves = tl.charts.nash_convergence_data(runs).curves
     assert np.isnan(curves["value"]).tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("gap", [0.0, -1e-17, 0.004])
+def test_a_gap_that_is_not_positive_leaves_the_log_scale_whole(gap: float) -> None:
+    gaps = Series.of([1, 2, 3, 4], [0] * 4, [1.0, 0.5, 0.2, gap])
+    chart = tl.charts.nash_convergence(Runs.of([Run("cfr", {"nash_gap": gaps})]))
+    svg = tl.charts.offline.svg(chart.to_dict())
+    line = re.search(r'mark-line.*?<path[^>]* d="([^"]+)"', svg)
+    assert line is not None
+    heights = {float(y) for y in re.findall(r"[ML][\d.]+,([\d.]+)", line[1])}
+    assert len(heights) >= 3
 
 
 def test_nash_convergence_over_seeds_marks_where_the_mean_comes_under_the_threshold() -> None:

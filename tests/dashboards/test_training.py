@@ -51,8 +51,8 @@ def test_it_opens_on_single_runs_where_there_are_few(runs: Runs) -> None:
     ("control", "value"),
     [
         *(("metric", "losses"), ("metric", "exploration"), ("metric", "entropy")),
-        *(("by", None), ("x", "episode"), ("x", "relative"), ("band", False), ("algo", "ppo")),
-        *(("env", "Pendulum-v1"), ("seed", 3), ("search", "seed_2"), ("window", 50)),
+        *(("by", None), ("x", "episode"), ("x", "relative"), ("band", False), ("algo", ("ppo",))),
+        *(("env", ("Pendulum-v1",)), ("seed", (3, 4)), ("search", "seed_2"), ("window", 50)),
         *(("smoothing", 0.6), ("target", "475")),
     ],
 )
@@ -63,7 +63,7 @@ def test_every_change_of_a_control_redraws_once(dashboard, redraws, control, val
 
 def test_several_changes_can_share_one_redraw(dashboard, redraws) -> None:
     with dashboard.one_redraw():
-        dashboard.algo.value = "ppo"
+        dashboard.algo.value = ("ppo",)
         dashboard.window.value = 30
         dashboard.by.value = None
     assert len(redraws) == 1
@@ -71,10 +71,14 @@ def test_several_changes_can_share_one_redraw(dashboard, redraws) -> None:
 
 
 def test_runs_are_chosen_by_algorithm_environment_and_seed(dashboard) -> None:
-    dashboard.algo.value = "ppo"
-    dashboard.seed.value = 2
+    dashboard.algo.value = ("ppo",)
+    dashboard.seed.value = (2,)
     assert dashboard.selected.names == ["cartpole/ppo/seed_2"]
     assert "1 of 20 runs" in dashboard.status.value
+    dashboard.algo.value = ("a2c", "ppo")
+    assert len(dashboard.selected) == 2
+    dashboard.algo.value = dashboard.seed.value = ()
+    assert len(dashboard.selected) == 20
 
 
 def test_the_search_looks_into_names_and_hyperparameters(dashboard) -> None:
@@ -88,31 +92,34 @@ def test_toggles_choose_the_losses(dashboard, redraws) -> None:
     assert dashboard.loss_toggles.layout.display == "none"
     dashboard.metric.value = "losses"
     assert dashboard.loss_toggles.layout.display == "flex"
-    for toggle in dashboard.loss_toggles.children:
-        toggle.value = toggle.description == "td_loss"
+    before = len(redraws)
+    others = [t for t in dashboard.loss_toggles.children if t.description != "td_loss"]
+    for toggle in others:
+        toggle.value = False
+    assert len(redraws) == before + len(others)
     assert {metric for metric, _ in lines(dashboard)} == {"td_loss"}
     dashboard.loss_toggles.children[2].value = False
     assert "no loss is both chosen and logged" in dashboard.status.value
 
 
-def test_a_choice_without_runs_says_so_and_keeps_the_last_chart(dashboard, redraws) -> None:
-    dashboard.algo.value = "ppo"
-    before = dashboard.chart
-    dashboard.env.value = "Pendulum-v1"
+def test_a_choice_without_runs_says_so_and_hides_the_chart(dashboard) -> None:
+    dashboard.algo.value = ("ppo",)
+    dashboard.env.value = ("Pendulum-v1",)
     assert "Nothing to draw" in dashboard.status.value
     assert dashboard.selected is None
-    assert dashboard.chart is before
-    dashboard.env.value = "CartPole-v1"
+    assert dashboard.view.layout.visibility == "hidden"
+    dashboard.env.value = ("CartPole-v1",)
     assert "5 of 20 runs" in dashboard.status.value
+    assert dashboard.view.layout.visibility == "visible"
 
 
 def test_a_metric_that_the_chosen_runs_lack_says_which_there_are(dashboard) -> None:
     dashboard.metric.value = "entropy"
-    dashboard.algo.value = "dqn"
+    dashboard.algo.value = ("dqn",)
     assert "there are reward" in dashboard.status.value
 
 
-@pytest.mark.parametrize("typed", ["high", "4,5", "<b>"])
+@pytest.mark.parametrize("typed", ["high", "4,5", "<b>", "nan", "inf"])
 def test_a_target_that_is_no_number_is_named_and_not_run_as_html(dashboard, typed) -> None:
     dashboard.target.value = typed
     assert "must be a number" in dashboard.status.value

@@ -36,6 +36,40 @@ def test_the_same_inputs_give_the_same_bytes_apart_from_the_stated_times(
         assert without_times(pages[0]) == without_times(pages[1])
 
 
+def test_a_warning_about_a_log_is_the_same_bytes_too(write_notebook, tmp_path: Path) -> None:
+    log = tmp_path / "logs" / "monitor.csv"
+    log.parent.mkdir()
+    log.write_text('#{"t_start": 0}\nr,l,t\n1,2,3\n4,5')
+    notebook = write_notebook("n", f"import tarslab as tl\ntl.load({str(log)!r})")
+    for out in ("one", "two"):
+        build([notebook], tmp_path / out)
+    first, second = ((tmp_path / out / "n.ipynb").read_text() for out in ("one", "two"))
+    assert "cut off" in first
+    assert first == second
+
+
+def test_the_data_behind_a_glob_or_a_list_is_stated(write_notebook, tmp_path: Path) -> None:
+    for run in "ab":
+        (tmp_path / run).mkdir()
+        (tmp_path / run / "monitor.csv").write_text('#{"t_start": 0}\nr,l,t\n1,2,3\n')
+    cell = "logs: str = ''\nmore: list = []\nname: str = 'x'"
+    notebook = write_notebook("n", parameters=cell)
+    given = {"logs": f"{tmp_path}/[ab]", "more": ["bundled:poker"], "name": "x" * 300}
+    (report,) = build([notebook], tmp_path / "out", given)
+    assert report.error is None
+    page = (tmp_path / "out" / "n.html").read_text()
+    assert page.count("<th>data</th>") == 2
+
+
+def test_a_notebook_without_a_kernel_name_runs_all_the_same(write_notebook, tmp_path) -> None:
+    path = write_notebook("n", "1 + 1", parameters="x: int = 1")
+    notebook = nbformat.read(path, as_version=4)
+    del notebook.metadata["kernelspec"]
+    nbformat.write(notebook, path)
+    (report,) = build([path], tmp_path / "out", {"x": 2})
+    assert report.error is None
+
+
 def test_a_page_states_parameters_data_versions_and_time_and_loads_nothing(
     write_notebook, tmp_path: Path
 ) -> None:
@@ -67,6 +101,7 @@ def test_one_failing_notebook_does_not_stop_the_others_and_the_index_names_it(
     page = (tmp_path / "out" / "bad.html").read_text()
     assert "This notebook stopped" in page
     assert "before" in page
+    assert "    raise ValueError" in str(reports[0].error)
     assert "papermill" not in page.lower()
     assert {step.notebook for step in steps if step.finished} == {good, bad}
 
@@ -92,6 +127,12 @@ def test_a_cell_that_hangs_is_stopped(write_notebook) -> None:
     notebook = write_notebook("n", "import threading; threading.Event().wait()")
     execution = execute(notebook, {}, timeout=2)
     assert "longer than 2 s" in str(execution.error)
+
+
+def test_many_cells_that_are_slow_together_are_stopped(write_notebook) -> None:
+    wait = "import threading; threading.Event().wait(2)"
+    execution = execute(write_notebook("n", *[wait] * 5), {}, timeout=5)
+    assert "longer than 5 s" in str(execution.error)
 
 
 def test_a_kernel_that_dies_is_named(write_notebook) -> None:

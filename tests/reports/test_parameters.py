@@ -65,6 +65,7 @@ def test_assignments_are_split_at_the_first_equals_sign() -> None:
 def test_what_is_no_notebook_is_named(tmp_path: Path) -> None:
     with pytest.raises(LogNotFound, match=r"gone\.ipynb: no such notebook"):
         parameters.known(tmp_path / "gone.ipynb")
-    (tmp_path / "bad.ipynb").write_text("not json")
-    with pytest.raises(BadArgument, match=r"bad\.ipynb: not a notebook"):
-        parameters.known(tmp_path / "bad.ipynb")
+    for text in ("not json", "[]", "{}", '{"nbformat": 4}'):
+        (tmp_path / "bad.ipynb").write_text(text)
+        with pytest.raises(BadArgument, match=r"bad\.ipynb: not a notebook"):
+            parameters.known(tmp_path / "bad.ipynb")

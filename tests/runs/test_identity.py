@@ -21,9 +21,13 @@ from tarslab.runs.identity import hyperparameters, identify, read_config
         ("tb/PPO_3", ("ppo", None, None)),
         ("logs/a2c/CartPole-v1_1", ("a2c", "CartPole-v1", None)),
         ("cartpole/dqn/seed_4", ("dqn", None, 4)),
-        ("sac/Hopper-v4/s12", ("sac", "Hopper-v4", 12)),
+        ("sac/Hopper-v4/seed=12", ("sac", "Hopper-v4", 12)),
+        ("tb/DQN_LunarLander-v2_1", ("dqn", "LunarLander-v2", None)),
+        ("ppo-CartPole-v1/seed1", ("ppo", "CartPole-v1", 1)),
+        ("RecurrentPPO_1", ("recurrent_ppo", None, None)),
         ("experiments/final/run2", (None, None, None)),
         ("ppo-tuned/try-v2-best", (None, None, None)),
+        ("my-project-v2/s3/run_a", (None, None, None)),
     ],
 )
 def test_plain_folder_names_are_understood_and_others_are_not_guessed(
@@ -46,9 +50,20 @@ def test_seed_zero_of_the_config_is_a_seed() -> None:
     assert identify({"seed": 0}, Path("seed_5"))["seed"] == 0
 
 
-@pytest.mark.parametrize("seed", [None, True, "none", 1.5, "inf"])
+@pytest.mark.parametrize("seed", [None, True, "none", 1.5, "inf", 2**64, 1e300])
 def test_a_seed_that_is_no_whole_number_is_missing(seed: object) -> None:
     assert identify({"seed": seed}, Path("x"))["seed"] is None
+
+
+@pytest.mark.parametrize("seed", [2**53 + 1, str(2**62), 7.0])
+def test_a_large_seed_is_not_rounded(seed: object) -> None:
+    assert identify({"seed": seed}, Path("x"))["seed"] == int(seed)  # type: ignore[call-overload]
+
+
+def test_what_cannot_be_the_identity_stays_a_hyperparameter() -> None:
+    config = {"algo": True, "env": float("nan"), "seed": 2**64, "exp_name": "best-one"}
+    assert identify(config, Path("x")) == {"algo": None, "env": None, "seed": None}
+    assert set(hyperparameters(config)) == {"hp.algo", "hp.env", "hp.seed", "hp.exp_name"}
 
 
 def test_nested_configs_are_flat_and_lists_are_text(tmp_path: Path) -> None:
@@ -85,7 +100,15 @@ def test_yaml_never_runs_code(tmp_path: Path) -> None:
     assert not marker.exists()
 
 
-@pytest.mark.parametrize(("name", "text"), [("config.json", "{"), ("config.yml", "a: [")])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        *(("config.json", "{"), ("config.json", "[" * 100_000), ("config.yml", "a: [")),
+        ("config.yml", "!!python/object/apply:collections.OrderedDict [5]"),
+        ("config.yml", "a: &a [1, *a]"),
+        ("config.yml", "runs:\n- {2020-01-01: 5}"),
+    ],
+)
 def test_a_config_that_cannot_be_read_is_named(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(BadLog, match=name):

@@ -8,11 +8,13 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import tarslab as tl
 from tarslab.errors import BadArgument, BadLog, LogNotFound, LogWarning, NotLogged
 from tarslab.runs import fingerprint
+from tarslab.runs.formats import detect
 
 MONITOR = '#{"t_start": 1000.0, "env_id": "CartPole-v1"}\nr,l,t\n9.0,9,0.5\n20.0,20,1.5\n'
 
@@ -237,7 +239,107 @@ def test_a_script_without_a_main_guard_can_load_in_parallel(tmp_path: Path) -> N
     assert result.stdout == "2\n"
 
 
-def test_hidden_and_unreadable_files_are_passed_over(tmp_path: Path) -> None:
+def test_links_are_followed_and_loops_end(tmp_path: Path) -> None:
+    put(tmp_path / "elsewhere" / "run" / "monitor.csv", MONITOR)
+    chosen = tmp_path / "chosen"
+    chosen.mkdir()
+    (chosen / "linked").symlink_to(tmp_path / "elsewhere" / "run")
+    (chosen / "loop").symlink_to(chosen)
+    assert tl.load(chosen).names == ["linked"]
+
+
+def test_a_glob_takes_the_logs_among_what_it_matches(tmp_path: Path) -> None:
+    put(tmp_path / "run" / "monitor.csv", MONITOR)
+    put(tmp_path / "notes.md", "hello")
+    assert tl.load(tmp_path / "*").names == ["run"]
+
+
+def test_runs_whose_names_would_clash_keep_their_endings(tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
+    for name in ("a.csv", "a.tsv", "a/progress.csv", "progress.csv", "logs/progress.csv"):
+        separator = "\t" if name.endswith("tsv") else ","
+        put(logs / name, f"step{separator}r\n1{separator}2\n")
+    assert tl.load(logs).names == [".", "a", "a.csv", "a.tsv", "logs"]
+
+
+def test_a_run_that_is_named_twice_is_one_run(tmp_path: Path, monkeypatch) -> None:
+    put(tmp_path / "run" / "monitor.csv", MONITOR)
+    monkeypatch.chdir(tmp_path)
+    runs = tl.load(["run", tmp_path / "run"])
+    assert len(runs) == 1
+    assert len(runs.scalars) == 4
+
+
+def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path, monkeypatch) -> None:
+    put(tmp_path / "good" / "monitor.csv", MONITOR)
+    locked = put(tmp_path / "locked" / "monitor.csv", MONITOR)
+
+    def refuse_one(path: Path) -> object:
+        # The superuser, who runs the tests in a container, may read every file.
+        if path == locked:
+            raise PermissionError(13, "Permission denied")
+        return detect(path)
+
+    monkeypatch.setattr("tarslab.runs.discovery.detect", refuse_one)
+    with pytest.warns(LogWarning, match=r"locked/monitor\.csv: Permission denied"):
+        assert tl.load(tmp_path).names == ["good"]
+
+
+def test_names_that_are_no_unicode_are_escaped(tmp_path: Path) -> None:
+    folder = os.fsencode(tmp_path) + b"/r\xe9sultat"
+    os.mkdir(folder)
+    put(Path(os.fsdecode(folder)) / "monitor.csv", MONITOR)
+    assert tl.load(tmp_path).names == ["r\\udce9sultat"]
+
+
+@pytest.mark.parametrize("path", ["", "x" * 300])
+def test_an_empty_and_an_endless_path_are_refused(path: str) -> None:
+    with pytest.raises((BadArgument, LogNotFound)):
+        tl.load(path)
+
+
+def test_what_stands_above_the_folder_asked_for_says_nothing_of_the_run(tmp_path: Path) -> None:
+    put(tmp_path / "sac" / "seed_3" / "logs" / "run" / "monitor.csv", MONITOR)
+    row = tl.load(tmp_path / "sac" / "seed_3" / "logs").table.iloc[0]
+    assert row[["algo", "seed"]].isna().all()
+    inside = tl.load(tmp_path / "sac").table.iloc[0]
+    assert (inside["algo"], inside["seed"]) == ("sac", 3)
+
+
+def test_a_file_named_after_an_algorithm_is_of_it(tmp_path: Path) -> None:
+    put(tmp_path / "ppo.csv", "step,reward\n1,2\n")
+    assert tl.load(tmp_path).table["algo"].tolist() == ["ppo"]
+
+
+def test_a_whole_csv_is_used_where_the_event_file_is_damaged(tmp_path: Path, write_events) -> None:
+    path = write_events(tmp_path, [("x", step, float(step)) for step in range(10)])
+    put(tmp_path / "progress.csv", "step,x\n" + "".join(f"{i},{i}\n" for i in range(10)))
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.warns(LogWarning) as caught:
+        runs = tl.load(tmp_path)
+    assert "csv holds more of 1 metrics" in str(caught[1].message)
+    assert runs.scalars["step"].tolist() == list(range(10))
+
+
+def test_a_monitor_that_began_again_after_a_resume_is_named(tmp_path: Path, write_events) -> None:
+    put(tmp_path / "monitor.csv", MONITOR)
+    write_events(tmp_path, [("train/value_loss", step, 1.0) for step in (30, 60)])
+    with pytest.warns(LogWarning, match=r"monitor\.csv end at step 29 and the other logs at 60"):
+        tl.load(tmp_path)
+
+
+def test_episodes_are_counted_where_they_are_recorded_one_by_one(
+    tmp_path: Path, write_events
+) -> None:
+    put(tmp_path / "single" / "monitor.csv", MONITOR)
+    write_events(tmp_path / "means", [("rollout/ep_rew_mean", 30, 1.0)])
+    episodes = tl.load(tmp_path).table.set_index("run")["episodes"]
+    assert episodes["single"] == 2
+    assert pd.isna(episodes["means"])
+
+
+def test_hidden_files_and_pipes_are_passed_over(tmp_path: Path) -> None:
     put(tmp_path / "r" / "monitor.csv", MONITOR)
     put(tmp_path / ".cache" / "monitor.csv", MONITOR)
     os.mkfifo(tmp_path / "pipe")

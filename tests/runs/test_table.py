@@ -29,6 +29,7 @@ def test_selecting_by_a_column_and_a_metric(runs: Runs) -> None:
     assert chosen.names == ["a", "c"]
     assert chosen.metrics == ["reward"]
     assert len(chosen.scalars) == 4
+    assert chosen.table["points"].tolist() == [2, 2]
     assert runs.select(seed=[0, 1]).names == ["a", "b"]
     assert len(runs) == 3
 
@@ -47,6 +48,10 @@ def test_series_come_run_by_run(runs: Runs) -> None:
 def test_unknown_names_list_what_there_is(runs: Runs) -> None:
     with pytest.raises(BadArgument, match="there are dqn, ppo"):
         runs.select(algo="sac")
+    with pytest.raises(BadArgument, match=r"no run has algo \['sac'\]; there are dqn, ppo"):
+        runs.select(algo=["dqn", "sac"])
+    with pytest.raises(NotLogged, match="no run has a metric typo; there are reward, loss"):
+        runs.select(metric=["loss", "typo"])
     with pytest.raises(BadArgument, match="no column 'alg'"):
         runs.select(alg="dqn")
     with pytest.raises(NotLogged, match="there are reward, loss"):

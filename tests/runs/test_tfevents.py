@@ -1,5 +1,7 @@
 """TensorBoard event files."""
 
+import re
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,9 @@ from tensorboard.backend.event_processing.event_accumulator import (
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
+import tarslab as tl
 from tarslab import bundled
+from tarslab.errors import BadLog
 from tarslab.runs.formats import tfevents
 
 RECORDED = sorted(bundled.data("").glob("**/events.out.tfevents.*"))
@@ -113,7 +117,8 @@ def test_hyperparameters_come_from_cleanrls_text_table(tmp_path) -> None:
     writer.add_event(Event(wall_time=1.0, summary=Summary(value=[entry])))
     writer.close()
     recording = tfevents.read(list(tmp_path.iterdir()))
-    assert recording.config == {"env_id": "CartPole-v1", "seed": "3", "exp_name": "dqn"}
+    stated = {"env_id": "CartPole-v1", "seed": 3, "exp_name": "dqn"}
+    assert recording.config == {"algo": "dqn", **stated}
     assert recording.series == {}
 
 
@@ -171,28 +176,56 @@ def test_a_data_set_of_examples_is_no_event_file() -> None:
     assert tfevents.matches(Path("anything"), RECORDED[0].read_bytes()[:64])
 
 
+def test_an_event_file_whose_first_record_is_damaged_is_still_one(tmp_path: Path) -> None:
+    damaged = bytearray(RECORDED[0].read_bytes())
+    damaged[12] ^= 1
+    assert tfevents.matches(Path("events.out.tfevents.1"), bytes(damaged))
+    assert not tfevents.matches(Path("events.out.tfevents.1.csv"), b"step,reward\n1,2\n")
+
+
 REAL = RECORDED[0].read_bytes()
-TRUE = tfevents.read([RECORDED[0]]).series
+
+
+def record_starts() -> list[int]:
+    starts, position = [], 0
+    while position < len(REAL):
+        starts.append(position)
+        position += 16 + int.from_bytes(REAL[position : position + 8], "little")
+    return [*starts, len(REAL)]
+
+
+STARTS = record_starts()
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
-def test_cut_and_flipped_files_never_crash_and_never_give_a_wrong_value(
+def test_cut_and_flipped_files_give_every_record_before_the_damage_and_a_warning(
     tmp_path: Path, data: st.DataObject
 ) -> None:
-    damaged = bytearray(REAL[: data.draw(st.integers(0, len(REAL)), "cut at")])
+    damaged = bytearray(REAL[: data.draw(st.integers(1, len(REAL)), "cut at")])
     for _ in range(data.draw(st.integers(0, 3), "flips")):
-        if damaged:
-            place = data.draw(st.integers(0, len(damaged) - 1), "place")
-            damaged[place] ^= data.draw(st.integers(1, 255), "flip")
+        place = data.draw(st.integers(0, len(damaged) - 1), "place")
+        damaged[place] ^= data.draw(st.integers(1, 255), "flip")
     path = tmp_path / "events.out.tfevents.damaged"
     path.write_bytes(damaged)
+
+    pairs = enumerate(zip(damaged, REAL, strict=False))
+    first_difference = next((i for i, (a, b) in pairs if a != b), len(damaged))
+    whole = max(start for start in STARTS if start <= first_difference)
+    sound_file = tmp_path / "sound"
+    sound_file.write_bytes(REAL[:whole])
+    expected = tfevents.read([sound_file]).series if whole else {}
+
     recording = tfevents.read([path])
-    for tag, series in recording.series.items():
-        n = len(series.step)
-        for mine, true in zip(series, TRUE[tag], strict=True):
-            np.testing.assert_array_equal(mine, true[:n])
-    if bytes(damaged) != REAL:
-        read = sum(len(series.step) for series in recording.series.values())
-        everything = sum(len(series.step) for series in TRUE.values())
-        assert recording.warnings or read < everything
+    assert recording.series.keys() == expected.keys()
+    for tag, series in expected.items():
+        for mine, sound in zip(recording.series[tag], series, strict=True):
+            np.testing.assert_array_equal(mine, sound)
+    if not expected:
+        with pytest.raises(BadLog, match=re.escape(str(path))):
+            tl.load(path)
+        return
+    with warnings.catch_warnings(record=True, action="always") as caught:
+        loaded = tl.load(path)
+    assert len(loaded.scalars) == sum(len(series.step) for series in expected.values())
+    assert len(caught) == (whole != len(damaged))

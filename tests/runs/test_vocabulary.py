@@ -36,8 +36,12 @@ def test_a_loss_of_nobody_knows_what_keeps_its_name() -> None:
 
 
 def test_two_tags_of_one_metric_do_not_get_one_name() -> None:
-    both = names("rollout/ep_rew_mean", "r")
-    assert both == {"r": "reward", "rollout/ep_rew_mean": "rollout/ep_rew_mean"}
+    both = names("rollout/ep_rew_mean", "monitor/r")
+    assert both == {"monitor/r": "reward", "rollout/ep_rew_mean": "rollout/ep_rew_mean"}
+
+
+def test_columns_that_are_called_as_those_of_monitor_csv_are_not_taken_for_them() -> None:
+    assert names("r", "l") == {"r": "r", "l": "l"}
 
 
 def test_a_tag_that_is_a_canonical_name_already_is_left_to_it() -> None:

@@ -22,7 +22,7 @@ from typing import Protocol
 from tarslab.runs.formats import monitor, tfevents, wide_csv
 from tarslab.runs.recording import Recording
 
-HEAD_BYTES = 8192
+HEAD_BYTES = 65_536
 
 
 class Format(Protocol):

@@ -9,6 +9,7 @@ Sources: tensorflow/core/lib/io/record_writer.cc, tensorflow/core/util/event.pro
 tensorflow/core/framework/{summary,tensor}.proto.
 """
 
+import ast
 import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,6 +25,9 @@ LOOKED_FOR = "TensorBoard event files (*tfevents*)"
 
 FRAME_HEAD, FRAME_TAIL = 12, 4
 WALL_TIME_KEY = 0x09
+
+# Endings of files about event files, or made from them.
+OTHER_ENDINGS = {".csv", ".gz", ".ipynb", ".json", ".md", ".png", ".py", ".txt", ".zip"}
 
 # Types and field numbers of TensorProto.
 TENSOR_DTYPES = {
@@ -47,14 +51,13 @@ Field = tuple[int, int, Any]
 
 
 def matches(path: Path, head: bytes) -> bool:
-    """A first frame that holds an Event; or the name, where no frame can be made out.
+    """A name that says so, since the first frame may be damaged; or a first frame with an Event.
 
     An Event starts with its wall time, which tells it from the examples of a TFRecord data set.
     """
     sound = len(head) > FRAME_HEAD and _masked_crc(head[:8]) == head[8:FRAME_HEAD]
-    if sound:
-        return head[FRAME_HEAD] == WALL_TIME_KEY
-    return "tfevents" in path.name
+    named = "tfevents" in path.name and path.suffix not in OTHER_ENDINGS
+    return named or (sound and head[FRAME_HEAD] == WALL_TIME_KEY)
 
 
 def speaks_for_folder(path: Path) -> bool:
@@ -120,7 +123,7 @@ class _Scalars:
                 self._plugins.setdefault(tag, _plugin_name(part))
         if tensor is not None:
             if tag == HYPERPARAMETER_TAG:
-                self.config |= _markdown_table(_tensor_text(tensor))
+                self.config |= _cleanrl_config(_tensor_text(tensor))
             if self._plugins.get(tag, b"scalars") != b"scalars":
                 return
             number = _tensor_scalar(tensor)
@@ -277,10 +280,20 @@ def _tensor_text(tensor: bytes) -> str:
     return bytes(text).decode("utf-8", errors="replace")
 
 
-def _markdown_table(text: str) -> dict[str, str]:
-    """CleanRL's ``|param|value|`` table, below its two header lines."""
+def _cleanrl_config(text: str) -> dict[str, Any]:
+    """CleanRL's ``|param|value|`` table, below its two header lines; its experiments are named
+    after the algorithm."""
     rows = (line.strip("|").split("|", 1) for line in text.splitlines()[2:] if "|" in line)
-    return {row[0].strip(): row[1].strip() for row in rows if len(row) == 2}
+    table = {row[0].strip(): row[1].strip() for row in rows if len(row) == 2}
+    values = {name: _literal(text) for name, text in table.items()}
+    return {"algo": values["exp_name"], **values} if "exp_name" in values else values
+
+
+def _literal(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
 
 
 def _first(fields: list[Field], number: int, default: Any) -> Any:

@@ -11,15 +11,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from tarslab.errors import BadLog
-from tarslab.runs.formats.text import complete_lines, parse_csv
+from tarslab.runs.formats.text import as_numbers, complete_lines, parse_csv
 from tarslab.runs.recording import Recording, Series
 
 NAME = "csv"
 LOOKED_FOR = "progress.csv and other CSV tables with a step column"
 
-FOLDER_NAMES = {"progress.csv", "progress.txt", "metrics.csv", "log.csv"}
+FOLDER_NAMES = {"progress.csv", "progress.txt"}
 
 # In order of preference, compared without regard to case.
 STEP_COLUMNS = (
@@ -33,11 +34,16 @@ STEP_COLUMNS = (
     "env_step",
     "total_steps",
     "timesteps",
+    "timestepssofar",
     "step",
+    "steps",
     "_step",
     "iteration",
 )
-WALL_TIME_COLUMNS = ("wall_time", "_timestamp", "timestamp")
+WALL_TIME_COLUMNS = ("wall_time", "wall time", "_timestamp", "timestamp")
+
+# Numeric columns that tell runs apart; columns of words are looked at whatever their name.
+RUN_COLUMNS = {"seed", "run", "run_id", "trial", "worker"}
 
 
 def matches(path: Path, head: bytes) -> bool:
@@ -60,7 +66,12 @@ def read(paths: Sequence[Path]) -> Recording:
     recording = Recording(NAME)
     parts: dict[str, list[Series]] = {}
     for path in paths:
-        for tag, series in _read_file(path, recording).items():
+        try:
+            read_series = _read_file(path, recording)
+        except BadLog as error:
+            recording.warnings.append(str(error))
+            continue
+        for tag, series in read_series.items():
             parts.setdefault(tag, []).append(series)
     recording.series = {tag: Series.joined(series) for tag, series in parts.items()}
     return recording
@@ -71,8 +82,12 @@ def _read_file(path: Path, recording: Recording) -> dict[str, Series]:
     recording.warnings += warnings
     if not text:
         return {}
-    table = parse_csv(path, text, separator=_separator(text))
-    columns = [str(name) for name in table.columns]
+    table, warnings = parse_csv(path, text, separator=_separator(text))
+    recording.warnings += warnings
+    # pandas names an index column, which has no name in the file, "Unnamed: 0".
+    table = table.rename(columns=lambda name: str(name).strip())
+    table = table.loc[:, [not name.startswith("Unnamed:") for name in table.columns]]
+    columns = list(table.columns)
     step_column = _find(columns, STEP_COLUMNS)
     if step_column is None:
         raise BadLog(
@@ -90,19 +105,21 @@ def _read_file(path: Path, recording: Recording) -> dict[str, Series]:
     if np.any(step[stepped] != np.floor(step[stepped])):
         raise BadLog(f"{path}: column {step_column} holds fractions; steps are whole numbers")
 
+    _refuse_several_runs(path, table[stepped], step[stepped], step_column)
     wall_column = _find(columns, WALL_TIME_COLUMNS)
     wall_time = np.full(len(table), np.nan)
     if wall_column is not None:
         wall_time = pd.to_numeric(table[wall_column], errors="coerce").to_numpy(np.float64)
+        # Seconds of this size lie thousands of years ahead: these are milliseconds.
+        wall_time = np.where(wall_time > 1e11, wall_time / 1000, wall_time)
     series = {}
     for name in columns:
         if name in (step_column, wall_column):
             continue
         cells = table[name]
         logged = stepped & (cells != "").to_numpy()
-        values = pd.to_numeric(cells[logged], errors="coerce").to_numpy(np.float64)
-        said_nan = cells[logged].str.strip().str.lower().isin(("nan", "-nan", "+nan")).to_numpy()
-        readable = ~np.isnan(values) | said_nan
+        values, words = as_numbers(cells[logged])
+        readable = ~words.to_numpy()
         if not readable.any():
             continue
         if not readable.all():
@@ -115,8 +132,33 @@ def _read_file(path: Path, recording: Recording) -> dict[str, Series]:
     return series
 
 
+def _refuse_several_runs(
+    path: Path, table: pd.DataFrame, step: NDArray[np.float64], step_column: str
+) -> None:
+    """BadLog where a column tells several runs or metrics apart that stand in one table.
+
+    Read as one run they would be mixed up. Such a column repeats its values, and while the steps
+    of the whole table go back or repeat, those of each value go on.
+    """
+    if not np.any(np.diff(step) <= 0):
+        return
+    for name in table.columns:
+        words = name != step_column and pd.to_numeric(table[name], errors="coerce").isna().all()
+        if not words and name.lower() not in RUN_COLUMNS:
+            continue
+        kinds = table[name].unique()
+        if not 1 < len(kinds) <= len(table) // 3:
+            continue
+        if all(np.all(np.diff(step[(table[name] == kind).to_numpy()]) > 0) for kind in kinds):
+            shown = ", ".join(map(str, kinds[:4])) + (", ..." if len(kinds) > 4 else "")
+            raise BadLog(
+                f"{path}: column {name} tells {len(kinds)} runs or metrics apart ({shown}); "
+                "write one file for each run, with one column for each metric"
+            )
+
+
 def _columns(text: str) -> list[str]:
-    header = text.splitlines()[0] if text.strip() else ""
+    header = next((line for line in text.splitlines() if line.strip()), "")
     try:
         return next(csv.reader([header], delimiter=_separator(header), skipinitialspace=True), [])
     except csv.Error:
@@ -124,8 +166,8 @@ def _columns(text: str) -> list[str]:
 
 
 def _separator(text: str) -> str:
-    header = text.split("\n", 1)[0]
-    return "\t" if "\t" in header and "," not in header else ","
+    header = next((line for line in text.split("\n") if line.strip()), "")
+    return max(",\t;", key=header.count)
 
 
 def _find(columns: Sequence[str], wanted: Sequence[str]) -> str | None:
