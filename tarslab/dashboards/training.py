@@ -21,7 +21,8 @@ from tarslab.runs.vocabulary import EXPLORATION, LOSSES
 LOSSES_VIEW, EXPLORATION_VIEW = "losses", "exploration"
 X_AXES = {"step": "step", "episode": "episode", "wall time": "wall_time", "relative": "relative"}
 CHOICE_ROWS = 4
-LABELS = {"description_width": "6.5em"}
+SINGLE_RUNS = "run"
+LABELS = {"description_width": "7.5em"}
 
 # Above this many lines a chart opens with one line an algorithm.
 MANY_RUNS = 8
@@ -80,7 +81,7 @@ class TrainingDashboard(widgets.VBox):  # type: ignore[misc]
     def _make_controls(self) -> None:
         table = self.runs.table
         self.metric = _dropdown("Metric", _views(self.runs))
-        self.by = _dropdown("One line per", {"run": None, **_groupings(table)})
+        self.by = _dropdown("One line per", {"run": SINGLE_RUNS, **_groupings(table)})
         if len(self.runs) > MANY_RUNS and table["algo"].notna().any():
             self.by.value = "algo"
         self.x = _dropdown("X-axis", X_AXES)
@@ -141,7 +142,8 @@ class TrainingDashboard(widgets.VBox):  # type: ignore[misc]
         self.selected = self._select()
         view = self.metric.value
         self.loss_toggles.layout.display = "flex" if view == LOSSES_VIEW else "none"
-        options = {"x": self.x.value, "by": self.by.value}
+        by = None if self.by.value == SINGLE_RUNS else self.by.value
+        options = {"x": self.x.value, "by": by}
         if view == EXPLORATION_VIEW:
             return charts.exploration_curves(self.selected, **options)
         options |= {
@@ -209,7 +211,7 @@ def _choice(description: str, column: "pd.Series[Any]") -> widgets.SelectMultipl
     return widgets.SelectMultiple(
         description=description,
         options={str(value): value for value in values},
-        rows=min(max(len(values), 1), CHOICE_ROWS),
+        rows=min(max(len(values), 2), CHOICE_ROWS),
         style=LABELS,
     )
 

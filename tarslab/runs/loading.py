@@ -72,7 +72,8 @@ def load(
         series, restart_problems = _settle_restarts(files.name, series, restarts)
         problems += restart_problems
         if not series:
-            problems.append(f"{files.path}: no scalars in it; the run was left out")
+            if not reading.problems:
+                problems.append(f"{files.path}: no scalars in it; the run was left out")
             continue
         config = {key: value for r in reading.recordings for key, value in r.config.items()}
         config |= reading.config

@@ -51,7 +51,7 @@ def test_it_opens_on_single_runs_where_there_are_few(runs: Runs) -> None:
     ("control", "value"),
     [
         *(("metric", "losses"), ("metric", "exploration"), ("metric", "entropy")),
-        *(("by", None), ("x", "episode"), ("x", "relative"), ("band", False), ("algo", ("ppo",))),
+        *(("by", "run"), ("x", "episode"), ("x", "relative"), ("band", False), ("algo", ("ppo",))),
         *(("env", ("Pendulum-v1",)), ("seed", (3, 4)), ("search", "seed_2"), ("window", 50)),
         *(("smoothing", 0.6), ("target", "475")),
     ],
@@ -65,7 +65,7 @@ def test_several_changes_can_share_one_redraw(dashboard, redraws) -> None:
     with dashboard.one_redraw():
         dashboard.algo.value = ("ppo",)
         dashboard.window.value = 30
-        dashboard.by.value = None
+        dashboard.by.value = "run"
     assert len(redraws) == 1
     assert len(lines(dashboard)) == 5
 
