@@ -49,9 +49,9 @@ def curve_table(
     """The lines of some metrics, smoothed on the full series and then downsampled.
 
     With ``by=None`` a line is a run, and its band the rolling standard deviation (none around an
-    EMA). With a column of
-    ``runs.table`` a line is the mean of a group's runs, each smoothed, then interpolated to a
-    common grid without extrapolation; its band is the sample standard deviation over the runs.
+    EMA). With a column of ``runs.table`` a line is the mean of a group's runs, each smoothed, then
+    interpolated to a common grid without extrapolation; its band is the sample standard deviation
+    over the runs.
 
     Returns
     -------
@@ -190,7 +190,7 @@ def _lone_points(base: alt.Chart) -> alt.Chart:
 def columns_of(table: pd.DataFrame, groups: list[str]) -> alt.InlineData:
     """A table as Vega data in one record a group, its other columns as arrays to be flattened.
 
-    A tenth of the size of one record a row. Numbers are cut to nine significant digits; NaN and
+    Much smaller than one record a row. Numbers are cut to nine significant digits; NaN and
     infinities become null, which Vega draws as gaps.
     """
     records = []

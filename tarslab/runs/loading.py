@@ -11,6 +11,7 @@ import numpy as np
 from tarslab.errors import BadArgument, BadLog, LogWarning
 from tarslab.runs import identity
 from tarslab.runs.discovery import PathLike, RunFiles, find_runs
+from tarslab.runs.formats import monitor
 from tarslab.runs.recording import Recording, Series
 from tarslab.runs.table import Run, Runs
 from tarslab.runs.vocabulary import PER_EPISODE, translate
@@ -67,7 +68,7 @@ def load(
     for files, reading in zip(found, _read_all(found), strict=True):
         problems += reading.problems
         by_tag, source_problems = _most_trusted(files.name, reading.recordings)
-        problems += source_problems
+        problems += source_problems + _missing_episodes(files.name, reading.recordings)
         series = _named(by_tag)
         series, restart_problems = _settle_restarts(files.name, series, restarts)
         problems += restart_problems
@@ -144,34 +145,40 @@ def _read(run: RunFiles) -> _Reading:
 def _most_trusted(run: str, recordings: Sequence[Recording]) -> tuple[dict[str, Series], list[str]]:
     """The series of a run by tag, each from the most trusted format that has it.
 
-    From a less trusted one where the other is damaged and it reaches further; with a word of that,
-    and where the episodes end long before the rest.
+    Where that one is damaged and a less trusted one holds more, from the other, with a word of it.
     """
     by_tag: dict[str, Series] = {}
     damaged: set[str] = set()
     problems = []
     for recording in recordings:
-        longer = [
-            tag
-            for tag, series in recording.series.items()
-            if tag in damaged and len(series.step) > len(by_tag[tag].step)
-        ]
+        series = recording.series
+        longer = {tag for tag in damaged & series.keys() if series[tag].points > by_tag[tag].points}
         if longer:
             problems.append(
                 f"{run}: {recording.format} holds more of {len(longer)} metrics "
                 "than the damaged file, and was used for them"
             )
-        new = {tag for tag in recording.series if tag not in by_tag} | set(longer)
-        by_tag |= {tag: recording.series[tag] for tag in new}
-        damaged = damaged - new | (new if recording.warnings else set())
-    last = {r.format: max(int(s.step.max()) for s in r.series.values()) for r in recordings}
-    if last and last.get("monitor", max(last.values())) < 0.8 * max(last.values()):
-        problems.append(
-            f"{run}: the episodes in monitor.csv end at step {last['monitor']} and the other logs "
-            f"at {max(last.values())}: after a resumed training monitor.csv starts again at 0, and "
-            "of several environments each has its own"
-        )
+        chosen = (series.keys() - by_tag.keys()) | longer
+        by_tag |= {tag: series[tag] for tag in series if tag in chosen}
+        damaged = damaged - longer | (chosen if recording.warnings else set())
     return by_tag, problems
+
+
+def _missing_episodes(run: str, recordings: Sequence[Recording]) -> list[str]:
+    """A word where monitor.csv ends long before the other logs, and its steps are in doubt."""
+    ends = {r.format: max(int(s.step.max()) for s in r.series.values()) for r in recordings}
+    episodes = next((r for r in recordings if r.format == monitor.NAME), None)
+    if episodes is None:
+        return []
+    end, last = ends[monitor.NAME], max(ends.values())
+    longest_episode = episodes.series[monitor.LENGTH].value.max()
+    if last - end <= max(0.2 * last, 10 * longest_episode):
+        return []
+    return [
+        f"{run}: the episodes in monitor.csv end at step {end} and the other logs at {last}: after "
+        "a resumed training monitor.csv starts again at 0, and of several environments each has "
+        "its own"
+    ]
 
 
 def _named(by_tag: dict[str, Series]) -> dict[str, Series]:

@@ -15,6 +15,11 @@ class Series(NamedTuple):
     wall_time: NDArray[np.float64]
     value: NDArray[np.float64]
 
+    @property
+    def points(self) -> int:
+        """How many points there are."""
+        return len(self.step)
+
     @classmethod
     def of(cls, step: ArrayLike, wall_time: ArrayLike, value: ArrayLike) -> "Series":
         """The three columns as arrays of the right types."""

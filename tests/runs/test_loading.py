@@ -324,8 +324,8 @@ def test_a_whole_csv_is_used_where_the_event_file_is_damaged(tmp_path: Path, wri
 
 def test_a_monitor_that_began_again_after_a_resume_is_named(tmp_path: Path, write_events) -> None:
     put(tmp_path / "monitor.csv", MONITOR)
-    write_events(tmp_path, [("train/value_loss", step, 1.0) for step in (30, 60)])
-    with pytest.warns(LogWarning, match=r"monitor\.csv end at step 29 and the other logs at 60"):
+    write_events(tmp_path, [("train/value_loss", step, 1.0) for step in (30, 600)])
+    with pytest.warns(LogWarning, match=r"monitor\.csv end at step 29 and the other logs at 600"):
         tl.load(tmp_path)
 
 

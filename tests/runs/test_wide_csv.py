@@ -122,6 +122,11 @@ def test_an_index_column_of_pandas_is_no_metric(tmp_path: Path) -> None:
     assert list(wide_csv.read([write(tmp_path, ",step,r\n0,1,2\n")]).series) == ["r"]
 
 
+def test_a_table_with_its_newest_row_first_is_turned(tmp_path: Path) -> None:
+    series = wide_csv.read([write(tmp_path, "step,r\n3,30\n2,20\n1,10\n")]).series["r"]
+    assert (series.step.tolist(), series.value.tolist()) == ([1, 2, 3], [10, 20, 30])
+
+
 def test_a_quote_inside_a_cell_opens_nothing(tmp_path: Path) -> None:
     rows = "".join(f"{i},ok,{i}\n" for i in range(1, 2000))
     recording = wide_csv.read([write(tmp_path, 'step,info,r\n0,5" gripper,0\n' + rows)])

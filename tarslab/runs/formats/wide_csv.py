@@ -95,6 +95,9 @@ def _read_file(path: Path, recording: Recording) -> dict[str, Series]:
             f"name one of the columns {', '.join(STEP_COLUMNS)}"
         )
     step = pd.to_numeric(table[step_column], errors="coerce").to_numpy(np.float64)
+    if len(step) > 1 and np.all(np.diff(step) < 0):
+        # Newest row first.
+        table, step = table.iloc[::-1].reset_index(drop=True), step[::-1]
     stepped = np.isfinite(step) & (np.abs(step) < 2**63)
     if not stepped.all():
         first = int(np.flatnonzero(~stepped)[0]) + 2

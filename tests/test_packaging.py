@@ -1,0 +1,51 @@
+"""The wheel, as it would be installed."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the unpacked wheel."""
+    built, site = tmp_path_factory.mktemp("built"), tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(built)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = built.glob("*.whl")
+    zipfile.ZipFile(wheel).extractall(site)
+    return site
+
+
+def test_the_demo_runs_from_the_wheel_alone(installed: Path, tmp_path: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "tarslab", "demo"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(installed)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "3 reports: reports/index.html" in result.stdout
+    pages = sorted(path.name for path in (tmp_path / "reports").glob("*.html"))
+    notebooks = sorted((installed / "tarslab" / "_bundled" / "notebooks").glob("*.ipynb"))
+    assert pages == [*(f"{path.stem}.html" for path in notebooks), "index.html"]
+
+
+def test_the_wheel_holds_what_the_repository_tracks(installed: Path) -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "tarslab", "data", "notebooks"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    for name in listed:
+        place = name if name.startswith("tarslab/") else f"tarslab/_bundled/{name}"
+        assert (installed / place).is_file(), name
