@@ -24,8 +24,9 @@ lab: $(INSTALLED)  ## Open JupyterLab in notebooks/
 
 browser: $(INSTALLED)  ## Find a Chromium for the browser tests, or install one
 	@$(BIN)/python -c "import sys, tarslab.doctor; sys.exit(not tarslab.doctor.browser())" \
-	  || $(BIN)/playwright install --with-deps chromium \
-	  || { apt-get update -q && apt-get install -qy chromium; }
+	  || $(BIN)/playwright install chromium \
+	  || { apt-get update -q && apt-get install -qy --no-install-recommends chromium; } \
+	  || { echo "The browser tests need Chromium or Chrome: install one and run make again."; exit 1; }
 
 notebooks: $(INSTALLED)  ## Execute the notebooks again and keep their outputs
 	$(BIN)/tarslab report notebooks/*.ipynb -o reports
