@@ -1,13 +1,35 @@
 """The command, as a user runs it."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from tarslab import bundled, doctor
+
+ENDLESS = "import threading; threading.Event().wait()"
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def tarslab(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -56,6 +78,22 @@ def test_an_unknown_parameter_is_a_message_and_not_a_traceback(tmp_path: Path) -
     assert "has no parameter windw; it takes:" in result.stderr
     assert "window: int = 10  points in the rolling mean" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_an_interrupt_stops_the_kernels_and_the_notebooks_that_wait(tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    cells = [f"import os; open({str(started)!r}, 'w').write(str(os.getpid()))", ENDLESS]
+    notebooks = [tmp_path / f"{name}.ipynb" for name in "abc"]
+    for path in notebooks:
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
+        nbformat.write(notebook, path)
+    command = [sys.executable, "-m", "tarslab", "report", *map(str, notebooks)]
+    with subprocess.Popen([*command, "-o", str(tmp_path / "out")]) as process:
+        wait_until(lambda: started.exists() and started.read_text() != "")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=20) != 0
+    kernel = int(started.read_text())
+    wait_until(lambda: not alive(kernel))
 
 
 def test_a_missing_notebook_is_a_message(tmp_path: Path) -> None:

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import nbformat
+from nbformat.v4 import new_notebook
 
 from tarslab.errors import BadArgument, NotebookFailed
 from tarslab.reports import parameters
-from tarslab.reports.execution import Execution, execute
+from tarslab.reports.execution import Execution, execute, stop_all
 from tarslab.reports.normalising import normalise
 from tarslab.reports.page import TEMPLATES, Summary, page, summary, template
 from tarslab.reports.provenance import provenance
@@ -90,12 +91,26 @@ def build(
             on_progress(Progress(notebook, min(done, cells), cells, False))
 
         execution = execute(notebook, given, timeout=timeout, on_cell=on_cell)
-        report = _write(notebook, out, given, execution)
+        try:
+            report = _write(notebook, out, given, execution)
+        except Exception as failure:
+            # Whatever a notebook's outputs hold, one page must not cost the others.
+            why = (
+                f"{notebook.name}: its page could not be made: {type(failure).__name__}: {failure}"
+            )
+            nothing = execution._replace(notebook=new_notebook(), error=NotebookFailed(why))
+            report = _write(notebook, out, given, nothing)
         on_progress(Progress(notebook, cells, cells, True))
         return report
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        reports = list(pool.map(make, notebooks, checked))
+        jobs = [pool.submit(make, *job) for job in zip(notebooks, checked, strict=True)]
+        try:
+            reports = [job.result() for job in jobs]
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            stop_all()
+            raise
     index = template(
         "index.html.j2",
         reports=reports,

@@ -2,9 +2,11 @@
 
 import math
 import os
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from textwrap import indent
 from typing import Any, NamedTuple
@@ -83,6 +85,15 @@ def execute(
     return Execution(executed, time.perf_counter() - started, error)
 
 
+def stop_all() -> None:
+    """Kill the kernel of every notebook that runs now; its execution ends with an error."""
+    for client in list(_running):
+        pid = client.km.provisioner.pid if client.km and client.km.provisioner else None
+        if pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
 class _SilentOutput(OutputWidget):
     """Output widgets echo their state back to the kernel, which can wait for it for good."""
 
@@ -133,7 +144,12 @@ class _Engine(NBClientEngine):  # type: ignore[misc]
             # What the kernel logs is not of the notebook, and would break the progress bars.
             extra_arguments=["--log-level=CRITICAL"],
         )
-        return client.execute(env={**os.environ, "TQDM_DISABLE": "1"})
+        _running.add(client)
+        try:
+            return client.execute(env={**os.environ, "TQDM_DISABLE": "1"})
+        finally:
+            _running.discard(client)
 
 
+_running: set[_Client] = set()
 papermill_engines.register(_Engine.NAME, _Engine)

@@ -106,6 +106,23 @@ def test_one_failing_notebook_does_not_stop_the_others_and_the_index_names_it(
     assert {step.notebook for step in steps if step.finished} == {good, bad}
 
 
+def test_a_page_that_cannot_be_made_does_not_cost_the_others(
+    write_notebook, tmp_path: Path, monkeypatch
+) -> None:
+    def page(notebook, name, provenance, times, error):
+        if any("odd" in cell.source for cell in notebook.cells):
+            raise KeyError("an output that nobody thought of")
+        return f"{name}: {error}"
+
+    monkeypatch.setattr("tarslab.reports.building.page", page)
+    bad, good = write_notebook("bad", "'odd'"), write_notebook("good", "1 + 1")
+    reports = build([bad, good], tmp_path / "out")
+    assert "bad.ipynb: its page could not be made: KeyError" in str(reports[0].error)
+    assert reports[1].error is None
+    assert "could not be made" in (tmp_path / "out" / "bad.html").read_text()
+    assert "1 failed" in (tmp_path / "out" / "index.html").read_text()
+
+
 def test_unknown_parameters_are_refused_before_anything_runs(
     write_notebook, tmp_path: Path
 ) -> None:
