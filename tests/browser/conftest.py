@@ -11,9 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tarslab import doctor
+
+# A machine at work on other things draws slowly.
+expect.set_options(timeout=30_000)
 
 ARTEFACTS = Path(__file__).parents[2] / "reports" / "screenshots"
 
