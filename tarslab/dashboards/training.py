@@ -89,32 +89,13 @@ class TrainingDashboard(widgets.VBox):  # type: ignore[misc]
         self.algo = _choice("Algorithms", table["algo"])
         self.env = _choice("Environments", table["env"])
         self.seed = _choice("Seeds", table["seed"])
-        self.search = widgets.Text(
-            description="Search",
-            placeholder="in run names and hyperparameters",
-            continuous_update=False,
-            style=LABELS,
+        hint = "in run names and hyperparameters"
+        self.search = _settled(widgets.Text, "Search", placeholder=hint)
+        self.window = _settled(widgets.IntSlider, "Window", value=10, min=1, max=200)
+        self.smoothing = _settled(
+            widgets.FloatSlider, "EMA weight", value=0.0, min=0.0, max=0.99, step=0.01
         )
-        self.window = widgets.IntSlider(
-            value=10,
-            min=1,
-            max=200,
-            description="Window",
-            continuous_update=False,
-            style=LABELS,
-        )
-        self.smoothing = widgets.FloatSlider(
-            value=0.0,
-            min=0.0,
-            max=0.99,
-            step=0.01,
-            description="EMA weight",
-            continuous_update=False,
-            style=LABELS,
-        )
-        self.target = widgets.Text(
-            description="Target", placeholder="none", continuous_update=False, style=LABELS
-        )
+        self.target = _settled(widgets.Text, "Target", placeholder="none")
         present = [loss for loss in LOSSES if loss in self.runs.metrics]
         toggles = [widgets.ToggleButton(value=True, description=loss) for loss in present]
         self.loss_toggles = widgets.HBox(toggles, layout=_row())
@@ -235,6 +216,11 @@ def _number(text: str) -> float | None:
 
 def _dropdown(description: str, options: Any) -> widgets.Dropdown:
     return widgets.Dropdown(description=description, options=options, style=LABELS)
+
+
+def _settled(kind: Any, description: str, **options: Any) -> Any:
+    """A control that tells its value when the user has settled on it, not at every step there."""
+    return kind(description=description, continuous_update=False, style=LABELS, **options)
 
 
 def _row() -> widgets.Layout:

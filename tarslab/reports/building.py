@@ -125,14 +125,14 @@ def _write(notebook: Path, out: Path, given: Mapping[str, Any], execution: Execu
     executed = normalise(execution.notebook)
     nbformat.write(executed, out / notebook.name)
     times = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, in {execution.seconds:.1f} s"
-    error = execution.error
+    about, error = summary(executed, notebook.stem), execution.error
     html = page(
         executed,
-        notebook.stem,
+        about.title,
         provenance(notebook, given),
         times,
         str(error) if error else None,
     )
     file = f"{notebook.stem}.html"
     (out / file).write_text(html, encoding="utf-8")
-    return Report(notebook, file, summary(executed, notebook.stem), times, error)
+    return Report(notebook, file, about, times, error)

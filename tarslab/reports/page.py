@@ -45,7 +45,7 @@ def summary(notebook: NotebookNode, name: str) -> Summary:
 
 
 def page(
-    notebook: NotebookNode, name: str, provenance: Provenance, times: str, error: str | None
+    notebook: NotebookNode, title: str, provenance: Provenance, times: str, error: str | None
 ) -> str:
     """The page of an executed notebook: charts live, math shown, nothing loaded."""
     notebook, charts = _take_out_charts(notebook)
@@ -53,7 +53,7 @@ def page(
     exporter.register_filter("markdown2html", _markdown_to_html)
     resources = {
         "tarslab": {
-            "title": summary(notebook, name).title,
+            "title": title,
             "style": (TEMPLATES / "style.css").read_text(encoding="utf-8"),
             "provenance": provenance,
             "times": times,

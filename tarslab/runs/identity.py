@@ -26,6 +26,7 @@ ALGORITHMS = {
     *("ppo_lstm", "psro", "qmix", "qrdqn", "rainbow", "recurrent_ppo", "reinforce", "rnd", "sac"),
     *("td3", "tqc", "trpo", "vpg"),
 }
+_BY_PLAIN_NAME = {algo.replace("_", ""): algo for algo in ALGORITHMS}
 SEED_PART = re.compile(r"seed[_=-]?(\d+)")
 GYM_ENV = re.compile(r"([A-Z][A-Za-z0-9_-]*-v\d+)(?:_\d+)?")
 CLEANRL_RUN = re.compile(r"(?P<env>.+?)__(?P<algo>[^_].*?)__(?P<seed>\d+)__\d+")
@@ -104,8 +105,7 @@ def _algo_and_env(part: str) -> dict[str, str]:
 
 
 def _known_algorithm(name: str) -> str | None:
-    plain = name.lower().replace("_", "")
-    return next((algo for algo in ALGORITHMS if algo.replace("_", "") == plain), None)
+    return _BY_PLAIN_NAME.get(name.lower().replace("_", ""))
 
 
 def _zoo_folders(folder: Path) -> list[Path]:

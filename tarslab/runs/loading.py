@@ -69,7 +69,8 @@ def load(
         problems += reading.problems
         by_tag, source_problems = _most_trusted(files.name, reading.recordings)
         problems += source_problems + _missing_episodes(files.name, reading.recordings)
-        series = _named(by_tag)
+        names = translate(by_tag)
+        series = _named(by_tag, names)
         series, restart_problems = _settle_restarts(files.name, series, restarts)
         problems += restart_problems
         if not series:
@@ -85,8 +86,7 @@ def load(
                 format="+".join(recording.format for recording in reading.recordings),
                 series=series,
                 episodic=any(
-                    name == "reward" and tag in PER_EPISODE
-                    for tag, (name, _) in translate(by_tag).items()
+                    name == "reward" and tag in PER_EPISODE for tag, (name, _) in names.items()
                 ),
                 hyperparameters=identity.hyperparameters(config),
                 **identity.identify(config, files.below),
@@ -181,11 +181,11 @@ def _missing_episodes(run: str, recordings: Sequence[Recording]) -> list[str]:
     ]
 
 
-def _named(by_tag: dict[str, Series]) -> dict[str, Series]:
+def _named(by_tag: dict[str, Series], names: dict[str, tuple[str, float]]) -> dict[str, Series]:
     """The series under their names, their signs turned where the source negates."""
     return {
         name: by_tag[tag]._replace(value=by_tag[tag].value * sign) if sign != 1 else by_tag[tag]
-        for tag, (name, sign) in translate(by_tag).items()
+        for tag, (name, sign) in names.items()
     }
 
 

@@ -1,12 +1,13 @@
 """The ``Runs`` table: every scalar of every run, and one row about each run."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from tarslab.errors import BadArgument, NotLogged
 from tarslab.runs.recording import Series
@@ -63,7 +64,7 @@ class Runs:
             for metric_code, metric in enumerate(metrics)
             if metric in run.series
         ]
-        lengths = [len(one.step) for _, _, one in series]
+        lengths = [one.points for _, _, one in series]
         joined = Series.joined([one for _, _, one in series] or [Series.of([], [], [])])
         scalars = pd.DataFrame(
             {
@@ -74,7 +75,7 @@ class Runs:
                 "value": joined.value,
             }
         )
-        return cls(scalars, _about(runs))
+        return cls(scalars, _about(runs, scalars))
 
     @property
     def names(self) -> list[str]:
@@ -121,11 +122,7 @@ class Runs:
             metric=scalars["metric"].cat.remove_unused_categories(),
         )
         remaining = table[table["run"].isin(scalars["run"].cat.categories)]
-        finite = np.isfinite(scalars["value"]).groupby(scalars["run"], observed=True)
-        points = finite.size().reindex(remaining["run"]).to_numpy()
-        remaining = remaining.assign(
-            points=points, non_finite=points - finite.sum().reindex(remaining["run"]).to_numpy()
-        )
+        remaining = remaining.assign(**_counts(scalars, remaining["run"]))
         return Runs(scalars.reset_index(drop=True), remaining.reset_index(drop=True))
 
     def series(self, metric: str) -> Iterator[tuple[str, Series]]:
@@ -157,10 +154,7 @@ class Runs:
         return str(shown.to_html(index=False, max_rows=20, na_rep="", border=0, justify="left"))
 
 
-def _about(runs: Sequence[Run]) -> pd.DataFrame:
-    values = [
-        np.concatenate([np.empty(0), *(s.value for s in run.series.values())]) for run in runs
-    ]
+def _about(runs: Sequence[Run], scalars: pd.DataFrame) -> pd.DataFrame:
     table = pd.DataFrame(
         {
             "run": pd.Series([run.name for run in runs], dtype="str"),
@@ -169,10 +163,9 @@ def _about(runs: Sequence[Run]) -> pd.DataFrame:
             "seed": pd.array([run.seed for run in runs], dtype="Int64"),
             "format": pd.Series([run.format for run in runs], dtype="str"),
             "path": pd.Series([run.path for run in runs], dtype="str"),
-            "points": [len(v) for v in values],
-            "non_finite": [int(np.count_nonzero(~np.isfinite(v))) for v in values],
+            **_counts(scalars, [run.name for run in runs]),
             "episodes": pd.array(
-                [len(run.series["reward"].step) if run.episodic else None for run in runs],
+                [run.series["reward"].points if run.episodic else None for run in runs],
                 dtype="Int64",
             ),
         }
@@ -180,6 +173,17 @@ def _about(runs: Sequence[Run]) -> pd.DataFrame:
     parameters = pd.DataFrame([dict(run.hyperparameters) for run in runs], index=table.index)
     parameters = parameters.reindex(columns=sorted(parameters.columns)).convert_dtypes()
     return pd.concat([table, parameters], axis=1)
+
+
+def _counts(scalars: pd.DataFrame, names: Iterable[str]) -> dict[str, NDArray[np.int64]]:
+    """The columns ``points`` and ``non_finite`` for the runs of these names."""
+    codes, runs = scalars["run"].cat.codes, scalars["run"].cat.categories
+    places = runs.get_indexer(pd.Index(list(names)))
+    non_finite = codes[~np.isfinite(scalars["value"])]
+    return {
+        name: np.bincount(of_points, minlength=len(runs))[places]
+        for name, of_points in (("points", codes), ("non_finite", non_finite))
+    }
 
 
 def _category(codes: Sequence[int], lengths: Sequence[int], names: Sequence[str]) -> pd.Categorical:

@@ -109,10 +109,10 @@ def test_one_failing_notebook_does_not_stop_the_others_and_the_index_names_it(
 def test_a_page_that_cannot_be_made_does_not_cost_the_others(
     write_notebook, tmp_path: Path, monkeypatch
 ) -> None:
-    def page(notebook, name, provenance, times, error):
+    def page(notebook, title, provenance, times, error):
         if any("odd" in cell.source for cell in notebook.cells):
             raise KeyError("an output that nobody thought of")
-        return f"{name}: {error}"
+        return f"{title}: {error}"
 
     monkeypatch.setattr("tarslab.reports.building.page", page)
     bad, good = write_notebook("bad", "'odd'"), write_notebook("good", "1 + 1")

@@ -112,6 +112,15 @@ def test_lines_that_do_not_fit_are_named_and_the_others_read(tmp_path: Path) -> 
     )
 
 
+@pytest.mark.parametrize("rows", ["1,2,3\n", "1,2,3\n4\n"])
+@pytest.mark.parametrize(("header", "second"), [("step,r,r", "r.1"), ("step,r,r ", "r ")])
+def test_columns_of_one_name_stay_apart(
+    tmp_path: Path, header: str, second: str, rows: str
+) -> None:
+    series = wide_csv.read([write(tmp_path, f"{header}\n{rows}")]).series
+    assert {tag: one.value.tolist() for tag, one in series.items()} == {"r": [2.0], second: [3.0]}
+
+
 def test_row_names_without_a_header_as_r_writes_them_are_no_values(tmp_path: Path) -> None:
     text = '"step","reward"\n"1",1000,2.5\n"2",2000,3.5\n'
     series = wide_csv.read([write(tmp_path, text)]).series["reward"]

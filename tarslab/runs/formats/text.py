@@ -54,26 +54,32 @@ def parse_csv(
     if not text.strip():
         return pd.DataFrame(), []
     try:
-        with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
-            table = pd.read_csv(
-                io.StringIO(text),
-                sep=separator,
-                dtype=str,
-                keep_default_na=False,
-                index_col=False,
-                skipinitialspace=True,
-            )
+        table = _read(text, separator)
     except (pd.errors.ParserError, pd.errors.ParserWarning):
-        return _fitting_lines(path, text, separator, skipped_lines)
+        table = None
     # Where a line is too short, pandas fills it up with NaN.
-    if table.isna().to_numpy().any():
-        return _fitting_lines(path, text, separator, skipped_lines)
-    return table, []
+    if table is not None and not table.isna().to_numpy().any():
+        return table, []
+    fitting, found = _fitting_lines(path, text, separator, skipped_lines)
+    return _read(fitting, ","), found
+
+
+def _read(text: str, separator: str) -> pd.DataFrame:
+    with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
+        return pd.read_csv(
+            io.StringIO(text),
+            sep=separator,
+            dtype=str,
+            keep_default_na=False,
+            index_col=False,
+            skipinitialspace=True,
+        )
 
 
 def _fitting_lines(
     path: Path, text: str, separator: str, skipped_lines: int
-) -> tuple[pd.DataFrame, list[str]]:
+) -> tuple[str, list[str]]:
+    """The lines that have as many cells as the header, as CSV, and a warning of the others."""
     rows = csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=True)
     fitting: list[list[str]] = []
     misfits: list[tuple[int, list[str]]] = []
@@ -90,15 +96,16 @@ def _fitting_lines(
     if not fitting and all(len(row) == len(header) + 1 for _, row in misfits):
         # R's write.table puts a name before each row and none into the header.
         fitting, misfits = [row[1:] for _, row in misfits], []
-    table = pd.DataFrame(fitting, columns=header, dtype=str)
+    kept = io.StringIO()
+    csv.writer(kept).writerows([header, *fitting])
     if not misfits:
-        return table, []
+        return kept.getvalue(), []
     line, cells = misfits[0][0], len(misfits[0][1])
     warning = (
         f"{path}: {len(misfits)} lines do not fit the header, the first is line {line} with "
         f"{cells} cells where the header names {len(header)}; they were left out"
     )
-    return table, [warning]
+    return kept.getvalue(), [warning]
 
 
 def _open_quote(data: bytes) -> int | None:

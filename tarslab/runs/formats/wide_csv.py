@@ -85,7 +85,8 @@ def _read_file(path: Path, recording: Recording) -> dict[str, Series]:
     table, warnings = parse_csv(path, text, separator=_separator(text))
     recording.warnings += warnings
     # pandas names an index column, which has no name in the file, "Unnamed: 0".
-    table = table.rename(columns=lambda name: str(name).strip())
+    spaced = [name for name in table.columns if name.strip() not in table.columns]
+    table = table.rename(columns={name: name.strip() for name in spaced})
     table = table.loc[:, [not name.startswith("Unnamed:") for name in table.columns]]
     columns = list(table.columns)
     step_column = _find(columns, STEP_COLUMNS)
