@@ -20,7 +20,7 @@ PathLike = str | os.PathLike[str]
 
 @dataclass
 class RunFiles:
-    """The log files of one run, by format."""
+    """The log files of one home, by format: of one run, or of several that share a file."""
 
     name: str
     path: Path
@@ -64,7 +64,7 @@ def find_runs(paths: PathLike | Iterable[PathLike]) -> list[RunFiles]:
                     raise BadLog(f"{path}: not a log that tarslab reads ({_looked_for()})")
                 seen[path.suffix or "no ending"] += 1
                 continue
-            own = path.parent if format.speaks_for_folder(path) else path
+            own = format.home(path)
             run = found.setdefault(Path(os.path.abspath(own)), RunFiles("", own))
             files = run.files.setdefault(format.NAME, [])
             if not any(path.samefile(other) for other in files):

@@ -1,9 +1,7 @@
 """``load``: from files to a Runs table."""
 
-import os
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -11,15 +9,12 @@ import numpy as np
 from tarslab.errors import BadArgument, BadLog, LogWarning
 from tarslab.runs import identity
 from tarslab.runs.discovery import PathLike, RunFiles, find_runs
-from tarslab.runs.formats import monitor
+from tarslab.runs.formats import FORMATS, monitor
 from tarslab.runs.recording import Recording, Series
 from tarslab.runs.table import Run, Runs
 from tarslab.runs.vocabulary import PER_EPISODE, translate
 
 Restarts = Literal["last", "all", "error"]
-
-# Below this many bytes a second process costs more than it gives.
-PARALLEL_BYTES = 8_000_000
 
 
 def load(
@@ -64,34 +59,21 @@ def load(
     if restarts not in get_args(Restarts):
         raise BadArgument(f"restarts must be one of {get_args(Restarts)}, not {restarts!r}")
     found = find_runs(path)
-    runs, problems = [], []
-    for files, reading in zip(found, _read_all(found), strict=True):
-        problems += reading.problems
-        by_tag, source_problems = _most_trusted(files.name, reading.recordings)
-        problems += source_problems + _missing_episodes(files.name, reading.recordings)
-        names = translate(by_tag)
-        series = _named(by_tag, names)
-        series, restart_problems = _settle_restarts(files.name, series, restarts)
-        problems += restart_problems
-        if not series:
-            if not reading.problems:
-                problems.append(f"{files.path}: no scalars in it; the run was left out")
-            continue
-        config = {key: value for r in reading.recordings for key, value in r.config.items()}
-        config |= reading.config
-        runs.append(
-            Run(
-                name=files.name,
-                path=identity.printable(str(files.path)),
-                format="+".join(recording.format for recording in reading.recordings),
-                series=series,
-                episodic=any(
-                    name == "reward" and tag in PER_EPISODE for tag, (name, _) in names.items()
-                ),
-                hyperparameters=identity.hyperparameters(config),
-                **identity.identify(config, files.below),
+    runs: list[Run] = []
+    problems: list[str] = []
+    for home, recordings in zip(found, _read_all(found), strict=True):
+        config, home_problems = _config(home)
+        home_problems += [problem for r in recordings for problem in r.warnings]
+        runs_before = len(runs)
+        for name in dict.fromkeys(r.run for r in recordings if r.series):
+            run, run_problems = _run(
+                home, name, [r for r in recordings if r.series and r.run == name], config, restarts
             )
-        )
+            runs.append(run)
+            home_problems += run_problems
+        if len(runs) == runs_before and not home_problems:
+            home_problems.append(f"{home.path}: no scalars in it; the run was left out")
+        problems += home_problems
     if not runs:
         raise BadLog("no run could be read:\n" + "\n".join(f"- {p}" for p in problems))
     for problem in problems:
@@ -100,46 +82,53 @@ def load(
     return loaded if metrics is None else loaded.select(metric=metrics)
 
 
-@dataclass
-class _Reading:
-    """All that was read of one run."""
-
-    recordings: list[Recording]
-    config: dict[str, Any]
-    problems: list[str]
-
-
-def _read_all(found: Sequence[RunFiles]) -> Iterator[_Reading]:
-    """Read every run, on all cores where that pays, with a progress bar where it takes long."""
+def _read_all(homes: Sequence[RunFiles]) -> list[list[Recording]]:
+    """Every recording of every home, in order of trust; a progress bar where it takes long."""
     from tqdm.auto import tqdm
 
-    sizes = [sum(p.stat().st_size for _, paths in r.by_format() for p in paths) for r in found]
-    readings: Iterator[_Reading]
-    if sum(sizes) > PARALLEL_BYTES and len(found) > 1 and (os.cpu_count() or 1) > 1:
-        from joblib import Parallel, delayed
+    recordings: list[list[Recording]] = [[] for _ in homes]
+    total = sum(len(home.files) for home in homes)
+    with tqdm(total=total, desc="Reading runs", delay=2, leave=False) as progress:
+        for format in FORMATS:
+            places = [place for place, home in enumerate(homes) if format.NAME in home.files]
+            files = [homes[place].files[format.NAME] for place in places]
+            for place, read in zip(places, format.read_all(files), strict=True):
+                recordings[place] += read
+                progress.update()
+    return recordings
 
-        readings = Parallel(n_jobs=-1, return_as="generator")(delayed(_read)(r) for r in found)
-    else:
-        readings = map(_read, found)
-    yield from tqdm(readings, total=len(found), desc="Reading runs", delay=2, leave=False)
 
-
-def _read(run: RunFiles) -> _Reading:
-    reading = _Reading([], {}, [])
-    for format, paths in run.by_format():
-        try:
-            recording = format.read(paths)
-        except (BadLog, OSError) as error:
-            reading.problems.append(str(error))
-            continue
-        reading.problems += recording.warnings
-        if recording.series:
-            reading.recordings.append(recording)
+def _config(home: RunFiles) -> tuple[dict[str, Any], list[str]]:
     try:
-        reading.config = identity.read_config(run.folder)
+        return identity.read_config(home.folder), []
     except (BadLog, OSError) as error:
-        reading.problems.append(str(error))
-    return reading
+        return {}, [str(error)]
+
+
+def _run(
+    home: RunFiles,
+    name: str,
+    recordings: Sequence[Recording],
+    home_config: dict[str, Any],
+    restarts: Restarts,
+) -> tuple[Run, list[str]]:
+    """One run from what each format holds of it, and what could not be used."""
+    full_name = "/".join(filter(None, (home.name, name)))
+    by_tag, problems = _most_trusted(full_name, recordings)
+    problems += _missing_episodes(full_name, recordings)
+    names = translate(by_tag)
+    series, restart_problems = _settle_restarts(full_name, _named(by_tag, names), restarts)
+    config = {key: value for r in recordings for key, value in r.config.items()} | home_config
+    run = Run(
+        name=full_name,
+        path=identity.printable(str(home.path)),
+        format="+".join(recording.format for recording in recordings),
+        series=series,
+        episodic=any(name == "reward" and tag in PER_EPISODE for tag, (name, _) in names.items()),
+        hyperparameters=identity.hyperparameters(config),
+        **identity.identify(config, home.below / name),
+    )
+    return run, problems + restart_problems
 
 
 def _most_trusted(run: str, recordings: Sequence[Recording]) -> tuple[dict[str, Series], list[str]]:

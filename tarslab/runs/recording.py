@@ -44,6 +44,8 @@ class Recording:
     """All that the files of one format say of one run."""
 
     format: str
+    run: str = ""
+    """The run's name below its home, where files hold several runs."""
     series: dict[str, Series] = field(default_factory=dict)
     """By the source's own tag."""
     config: dict[str, Any] = field(default_factory=dict)

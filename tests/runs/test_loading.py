@@ -220,7 +220,7 @@ def test_many_large_runs_are_read_by_several_processes_with_the_same_result(
     for run in range(3):
         put(tmp_path / f"seed_{run}" / "monitor.csv", '#{"t_start": 0}\nr,l,t\n' + rows)
     alone = tl.load(tmp_path)
-    monkeypatch.setattr("tarslab.runs.loading.PARALLEL_BYTES", 0)
+    monkeypatch.setattr("tarslab.runs.formats.parallel.PROCESSES_PAY", 0)
     together = tl.load(tmp_path)
     assert alone.scalars.equals(together.scalars)
     assert alone.table.equals(together.table)
@@ -231,9 +231,10 @@ def test_a_script_without_a_main_guard_can_load_in_parallel(tmp_path: Path) -> N
         put(tmp_path / f"seed_{run}" / "monitor.csv", MONITOR)
     script = put(
         tmp_path / "script.py",
-        "import tarslab.runs.loading as loading\n"
-        "loading.PARALLEL_BYTES = 0\n"
-        f"print(len(loading.load({str(tmp_path)!r})))\n",
+        "import tarslab as tl\n"
+        "from tarslab.runs.formats import parallel\n"
+        "parallel.PROCESSES_PAY = 0\n"
+        f"print(len(tl.load({str(tmp_path)!r})))\n",
     )
     result = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
     assert result.stdout == "2\n"

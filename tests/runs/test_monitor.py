@@ -155,4 +155,4 @@ def test_a_header_alone_is_a_run_without_episodes(tmp_path: Path) -> None:
 def test_numbered_monitors_belong_to_their_folder_and_named_ones_to_themselves(
     name: str, shared: bool
 ) -> None:
-    assert monitor.speaks_for_folder(Path(name)) is shared
+    assert (monitor.home(Path("run", name)) == Path("run")) is shared

@@ -1,6 +1,6 @@
 """The log formats that tarslab reads, one module each.
 
-A format module has four names, and adding a format is adding a module to ``FORMATS``:
+A format module has these names, and adding a format is adding a module to ``FORMATS``:
 
 ``NAME``
     what stands in the ``format`` column of ``Runs.table``
@@ -9,13 +9,14 @@ A format module has four names, and adding a format is adding a module to ``FORM
 ``matches(path, head)``
     whether the file is of this format, from its first ``HEAD_BYTES`` bytes (the name decides only
     where the content cannot, as in an empty file)
-``speaks_for_folder(path)``
-    whether the file belongs to the run that its folder is, or is a run of its own name
-``read(paths)``
-    the Recording of one run from all its files of this format
+``home(path)``
+    where the run of the file lives: in a folder with other files, or in the file alone
+``read_all(homes)``
+    from the files of every home, in order, its Recordings: one, or several where a file holds
+    several runs; a file that cannot be read raises nothing, its Recording warns of it
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -32,8 +33,8 @@ class Format(Protocol):
     LOOKED_FOR: str
 
     def matches(self, path: Path, head: bytes) -> bool: ...
-    def speaks_for_folder(self, path: Path) -> bool: ...
-    def read(self, paths: Sequence[Path]) -> Recording: ...
+    def home(self, path: Path) -> Path: ...
+    def read_all(self, homes: Sequence[Sequence[Path]]) -> Iterator[list[Recording]]: ...
 
 
 # Where two formats of a run hold the same metric, the earlier one is believed: monitor.csv has

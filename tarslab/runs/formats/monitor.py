@@ -10,13 +10,14 @@ stable-baselines3's own ``load_results`` does.
 import json
 import re
 from codecs import BOM_UTF8
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from tarslab.errors import BadLog
+from tarslab.runs.formats.parallel import in_processes
 from tarslab.runs.formats.text import as_numbers, complete_lines, parse_csv
 from tarslab.runs.recording import Recording, Series
 
@@ -36,9 +37,14 @@ def matches(path: Path, head: bytes) -> bool:
     return first.startswith((b"#{", b"# {")) and b'"t_start"' in first
 
 
-def speaks_for_folder(path: Path) -> bool:
-    """Whether the name is monitor.csv or <number>.monitor.csv."""
-    return SHARED_NAME.fullmatch(path.name) is not None
+def home(path: Path) -> Path:
+    """The folder, for monitor.csv and <number>.monitor.csv."""
+    return path.parent if SHARED_NAME.fullmatch(path.name) else path
+
+
+def read_all(homes: Sequence[Sequence[Path]]) -> Iterator[list[Recording]]:
+    """One Recording a home."""
+    return in_processes(NAME, lambda paths: [read(paths)], homes)
 
 
 def read(paths: Sequence[Path]) -> Recording:

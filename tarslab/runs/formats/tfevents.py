@@ -18,6 +18,7 @@ from typing import Any
 import google_crc32c
 import numpy as np
 
+from tarslab.runs.formats.parallel import in_processes
 from tarslab.runs.recording import Recording, Series
 
 NAME = "tfevents"
@@ -60,9 +61,14 @@ def matches(path: Path, head: bytes) -> bool:
     return named or (sound and head[FRAME_HEAD] == WALL_TIME_KEY)
 
 
-def speaks_for_folder(path: Path) -> bool:
-    """Always: TensorBoard takes all event files of a folder for one run."""
-    return True
+def home(path: Path) -> Path:
+    """The folder: TensorBoard takes all event files of a folder for one run."""
+    return path.parent
+
+
+def read_all(homes: Sequence[Sequence[Path]]) -> Iterator[list[Recording]]:
+    """One Recording a home."""
+    return in_processes(NAME, lambda paths: [read(paths)], homes)
 
 
 def read(paths: Sequence[Path]) -> Recording:

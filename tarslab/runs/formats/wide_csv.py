@@ -6,7 +6,7 @@ not logged in that row; ``nan`` and ``inf`` are values. A column without any num
 """
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tarslab.errors import BadLog
+from tarslab.runs.formats.parallel import in_processes
 from tarslab.runs.formats.text import as_numbers, complete_lines, parse_csv
 from tarslab.runs.recording import Recording, Series
 
@@ -56,9 +57,14 @@ def matches(path: Path, head: bytes) -> bool:
     return len(header) > 1 and _find(header, STEP_COLUMNS) is not None
 
 
-def speaks_for_folder(path: Path) -> bool:
-    """Whether the name is one that trainers give to the log of the folder's run."""
-    return path.name in FOLDER_NAMES
+def home(path: Path) -> Path:
+    """The folder, where trainers give the name to the log of the folder's run."""
+    return path.parent if path.name in FOLDER_NAMES else path
+
+
+def read_all(homes: Sequence[Sequence[Path]]) -> Iterator[list[Recording]]:
+    """One Recording a home."""
+    return in_processes(NAME, lambda paths: [read(paths)], homes)
 
 
 def read(paths: Sequence[Path]) -> Recording:

@@ -1,0 +1,47 @@
+"""Many runs read at once, and a run that cannot be read costing only itself."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from tarslab.cores import cores
+from tarslab.errors import BadLog
+from tarslab.runs.recording import Recording
+
+Paths = Sequence[Path]
+Read = Callable[[Paths], list[Recording]]
+
+# Below this many bytes a second process costs more than it gives.
+PROCESSES_PAY = 8_000_000
+
+
+def in_processes(name: str, read: Read, homes: Sequence[Paths]) -> Iterator[list[Recording]]:
+    """What ``read`` makes of the files of each home; for readers in Python, on all cores."""
+    careful = partial(_careful, name, read)
+    size = sum(os.path.getsize(path) for paths in homes for path in paths)
+    if size < PROCESSES_PAY or len(homes) == 1 or cores() == 1:
+        yield from map(careful, homes)
+        return
+    from joblib import Parallel, delayed
+
+    yield from Parallel(n_jobs=cores(), return_as="generator")(
+        delayed(careful)(paths) for paths in homes
+    )
+
+
+def in_threads(name: str, read: Read, homes: Sequence[Paths]) -> Iterator[list[Recording]]:
+    """What ``read`` makes of the files of each home; for readers that release the GIL."""
+    if len(homes) == 1 or cores() == 1:
+        yield from map(partial(_careful, name, read), homes)
+        return
+    with ThreadPoolExecutor(cores()) as pool:
+        yield from pool.map(partial(_careful, name, read), homes)
+
+
+def _careful(name: str, read: Read, paths: Paths) -> list[Recording]:
+    try:
+        return read(paths)
+    except (BadLog, OSError) as error:
+        return [Recording(name, warnings=[str(error)])]

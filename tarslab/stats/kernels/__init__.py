@@ -1,0 +1,1 @@
+"""The loops of ``tarslab.stats`` that are compiled; each takes and fills plain arrays."""
