@@ -11,12 +11,13 @@ A format module has these names, and adding a format is adding a module to ``FOR
     where the content cannot, as in an empty file)
 ``home(path)``
     where the run of the file lives: in a folder with other files, or in the file alone
-``read_all(homes)``
+``read_all(homes, wanted)``
     from the files of every home, in order, its Recordings: one, or several where a file holds
-    several runs; a file that cannot be read raises nothing, its Recording warns of it
+    several runs; a file that cannot be read raises nothing, its Recording warns of it. ``wanted``
+    are the only tags that will be used, where that is known: a reader may leave out all others
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -34,7 +35,9 @@ class Format(Protocol):
 
     def matches(self, path: Path, head: bytes) -> bool: ...
     def home(self, path: Path) -> Path: ...
-    def read_all(self, homes: Sequence[Sequence[Path]]) -> Iterator[list[Recording]]: ...
+    def read_all(
+        self, homes: Sequence[Sequence[Path]], wanted: Collection[str] | None = None
+    ) -> Iterator[list[Recording]]: ...
 
 
 # Where two formats of a run hold the same metric, the earlier one is believed: monitor.csv has

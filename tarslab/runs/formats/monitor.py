@@ -10,7 +10,7 @@ stable-baselines3's own ``load_results`` does.
 import json
 import re
 from codecs import BOM_UTF8
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -42,8 +42,10 @@ def home(path: Path) -> Path:
     return path.parent if SHARED_NAME.fullmatch(path.name) else path
 
 
-def read_all(homes: Sequence[Sequence[Path]]) -> Iterator[list[Recording]]:
-    """One Recording a home."""
+def read_all(
+    homes: Sequence[Sequence[Path]], wanted: Collection[str] | None = None
+) -> Iterator[list[Recording]]:
+    """One Recording a home, with every tag."""
     return in_processes(NAME, lambda paths: [read(paths)], homes)
 
 

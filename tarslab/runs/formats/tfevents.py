@@ -11,7 +11,7 @@ tensorflow/core/framework/{summary,tensor}.proto.
 
 import ast
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +66,10 @@ def home(path: Path) -> Path:
     return path.parent
 
 
-def read_all(homes: Sequence[Sequence[Path]]) -> Iterator[list[Recording]]:
-    """One Recording a home."""
+def read_all(
+    homes: Sequence[Sequence[Path]], wanted: Collection[str] | None = None
+) -> Iterator[list[Recording]]:
+    """One Recording a home, with every tag."""
     return in_processes(NAME, lambda paths: [read(paths)], homes)
 
 

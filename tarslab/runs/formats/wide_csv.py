@@ -6,7 +6,7 @@ not logged in that row; ``nan`` and ``inf`` are values. A column without any num
 """
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -62,8 +62,10 @@ def home(path: Path) -> Path:
     return path.parent if path.name in FOLDER_NAMES else path
 
 
-def read_all(homes: Sequence[Sequence[Path]]) -> Iterator[list[Recording]]:
-    """One Recording a home."""
+def read_all(
+    homes: Sequence[Sequence[Path]], wanted: Collection[str] | None = None
+) -> Iterator[list[Recording]]:
+    """One Recording a home, with every tag."""
     return in_processes(NAME, lambda paths: [read(paths)], homes)
 
 
