@@ -18,8 +18,10 @@ PEERS = ("numpy", "pandas", "scipy", "numba", "pyarrow")
 def main() -> None:
     """Measure the topics asked for; the page is written when that is all of them."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    parser.add_argument("topics", nargs="*", choices=[[], *TOPICS], help=", ".join(TOPICS))
+    parser.add_argument("topics", nargs="*", metavar="topic", help=", ".join(TOPICS))
     topics = parser.parse_args().topics or TOPICS
+    if unknown := sorted(set(topics) - set(TOPICS)):
+        parser.error(f"no topic {', '.join(unknown)}; there are {', '.join(TOPICS)}")
     sections = [_introduction()]
     for topic in topics:
         module = importlib.import_module(f"tests.benchmarks.bench_{topic}")
