@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from tarslab import bundled
 from tarslab.errors import BadArgument, BadLog, LogNotFound, LogWarning
-from tarslab.runs import identity
+from tarslab.runs import identity, remote
 from tarslab.runs.formats import FORMATS, Format, detect
 
 PathLike = str | os.PathLike[str]
@@ -41,7 +41,7 @@ class RunFiles:
 
 
 def find_runs(paths: PathLike | Iterable[PathLike]) -> list[RunFiles]:
-    """The runs in folders, files, globs or ``bundled:`` names, in order of their names.
+    """The runs in folders, files, globs, URLs or ``bundled:`` names, in order of their names.
 
     A run is named by its path below the folder that was asked for. Raises LogNotFound where a
     path does not exist or nothing is found, BadLog where a file that was named is no log. Warns
@@ -61,7 +61,9 @@ def find_runs(paths: PathLike | Iterable[PathLike]) -> list[RunFiles]:
                 continue
             if format is None:
                 if target.named and target.path.is_file():
-                    raise BadLog(f"{path}: not a log that tarslab reads ({_looked_for()})")
+                    raise BadLog(
+                        f"{remote.shown(path)}: not a log that tarslab reads ({_looked_for()})"
+                    )
                 seen[path.suffix or "no ending"] += 1
                 continue
             own = format.home(path)
@@ -70,7 +72,7 @@ def find_runs(paths: PathLike | Iterable[PathLike]) -> list[RunFiles]:
             if not any(path.samefile(other) for other in files):
                 files.append(path)
     if not found:
-        places = ", ".join(str(target.path) for target in targets)
+        places = ", ".join(remote.shown(target.path) for target in targets)
         kinds = ", ".join(f"{count} {kind}" for kind, count in seen.most_common(8))
         raise LogNotFound(
             f"no training logs in {places}: looked for {_looked_for()}; "
@@ -109,7 +111,10 @@ def _targets(paths: PathLike | Iterable[PathLike]) -> list[_Target]:
         if text.startswith(bundled.PREFIX):
             targets.append(_Target(bundled.data(text.removeprefix(bundled.PREFIX)), True))
             continue
-        path = Path(text).expanduser()
+        if remote.is_url(text):
+            targets += [_Target(path, not remote.is_glob(text)) for path in remote.fetch(text)]
+            continue
+        path = Path(text.removeprefix("file://")).expanduser()
         if os.path.exists(path):
             targets.append(_Target(path, True))
         elif matches := sorted(glob.glob(str(path), recursive=True)):

@@ -19,17 +19,26 @@ CONFIG_NAMES = ("config.json", "config.yml", "config.yaml", "args.json", "args.y
 ALGO_KEYS = ("algo", "algorithm", "algo_name")
 ENV_KEYS = ("env", "env_id", "env_name", "environment")
 SEED_KEYS = ("seed", "random_seed")
+WANDB_KEYS = ("_wandb", "wandb_version")
 
 ALGORITHMS = {
-    *("a2c", "a3c", "acer", "acktr", "ars", "c51", "cfr", "cfr+", "cql", "crossq", "ddpg", "dqn"),
-    *("fictitious_play", "her", "iqn", "impala", "maskable_ppo", "mappo", "maddpg", "ppg", "ppo"),
-    *("ppo_lstm", "psro", "qmix", "qrdqn", "rainbow", "recurrent_ppo", "reinforce", "rnd", "sac"),
+    *("a2c", "a3c", "acer", "acktr", "apex", "appo", "ars", "bc", "c51", "cfr", "cfr+", "cql"),
+    *("crossq", "ddpg", "dqn", "dreamer", "dreamerv3", "fictitious_play", "fqf", "her", "impala"),
+    *("iqn", "maddpg", "mappo", "marwil", "maskable_ppo", "ppg", "ppo", "ppo_lstm", "psro", "qmix"),
+    *("qrdqn", "r2d2", "rainbow", "recurrent_ppo", "redq", "reinforce", "rnd", "sac", "simple_q"),
     *("td3", "tqc", "trpo", "vpg"),
 }
 _BY_PLAIN_NAME = {algo.replace("_", ""): algo for algo in ALGORITHMS}
 SEED_PART = re.compile(r"seed[_=-]?(\d+)")
 GYM_ENV = re.compile(r"([A-Z][A-Za-z0-9_-]*-v\d+)(?:_\d+)?")
 CLEANRL_RUN = re.compile(r"(?P<env>.+?)__(?P<algo>[^_].*?)__(?P<seed>\d+)__\d+")
+# PPO_CartPole-v1_a6535_00000_0_lr=0.001,seed=3_2026-11-24_00-54-49, without what comes after the
+# environment in old releases and outside of Tune.
+TUNE_TRIAL = re.compile(
+    r"(?P<algo>[A-Za-z0-9]+)_(?P<env>.+?)(?:_[0-9a-f]{5,8}(?:_\d{5})?)?"
+    r"(?:_\d+(?:_(?P<settings>[^=]+=.*))?)?_\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d\w*"
+)
+SEED_SETTING = re.compile(r"(?:^|,)seed=(\d+)(?:,|$)")
 NUMBERED = re.compile(r"(.+)_\d+")
 ALGO_AND_ENV = re.compile(r"([A-Za-z0-9]+)[_-](.+)")
 
@@ -80,6 +89,23 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
+def flat(config: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as dotted keys; lists and other structures as JSON text."""
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{key}.")
+        elif isinstance(value, str):
+            found[f"{prefix}{key}"] = printable(value)
+        elif isinstance(value, int) and abs(value) >= 2**63:
+            found[f"{prefix}{key}"] = str(value)
+        elif isinstance(value, int | float) or value is None:
+            found[f"{prefix}{key}"] = value
+        else:
+            found[f"{prefix}{key}"] = json.dumps(value, default=str)
+    return found
+
+
 def _from_path(path: PurePath) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for part in path.parts:
@@ -87,9 +113,21 @@ def _from_path(path: PurePath) -> dict[str, Any]:
             found |= match.groupdict()
         elif match := SEED_PART.fullmatch(part.lower()):
             found["seed"] = match[1]
+        elif match := TUNE_TRIAL.fullmatch(part):
+            found |= _trial(match)
         else:
             found |= _algo_and_env(part)
     return found
+
+
+def _trial(name: re.Match[str]) -> dict[str, str]:
+    """What Ray Tune's name for a trial of RLlib says; nothing where it is of another function."""
+    algo = _known_algorithm(name["algo"])
+    if algo is None and not GYM_ENV.fullmatch(name["env"]):
+        return {}
+    seed = SEED_SETTING.search(name["settings"] or "")
+    found = {"algo": algo or name["algo"].lower(), "env": name["env"]}
+    return found | ({"seed": seed[1]} if seed else {})
 
 
 def _algo_and_env(part: str) -> dict[str, str]:
@@ -134,27 +172,22 @@ def _parse(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8-sig")
         content = json.loads(text) if path.suffix == ".json" else yaml.load(text, _ConfigLoader)
-        return _flat(content) if isinstance(content, dict) else {}
+        return flat(_without_wandb(content)) if isinstance(content, dict) else {}
     except (ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise BadLog(f"{path}: not readable as {path.suffix[1:].upper()}: {reason}") from None
 
 
-def _flat(config: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as dotted keys; lists and other structures as JSON text."""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
-        elif isinstance(value, str):
-            flat[f"{prefix}{key}"] = printable(value)
-        elif isinstance(value, int) and abs(value) >= 2**63:
-            flat[f"{prefix}{key}"] = str(value)
-        elif isinstance(value, int | float) or value is None:
-            flat[f"{prefix}{key}"] = value
-        else:
-            flat[f"{prefix}{key}"] = json.dumps(value, default=str)
-    return flat
+def _without_wandb(config: dict[Any, Any]) -> dict[Any, Any]:
+    """The settings themselves in the config.yaml of Weights & Biases, which has each under
+    ``value`` and its own under ``_wandb``."""
+    if "_wandb" not in config and "wandb_version" not in config:
+        return config
+    settings = {key: value for key, value in config.items() if key not in WANDB_KEYS}
+    return {
+        key: value["value"] if isinstance(value, dict) and "value" in value else value
+        for key, value in settings.items()
+    }
 
 
 class _ConfigLoader(yaml.SafeLoader):

@@ -28,6 +28,15 @@ from tarslab.runs.identity import hyperparameters, identify, read_config
         ("experiments/final/run2", (None, None, None)),
         ("ppo-tuned/try-v2-best", (None, None, None)),
         ("my-project-v2/s3/run_a", (None, None, None)),
+        # Ray 2.60, Ray 0.7 and RLlib without Tune; the last is Tune's name for another function.
+        ("PPO_CartPole-v1_a6535_00000_0_2026-11-24_00-54-49", ("ppo", "CartPole-v1", None)),
+        (
+            "exp/APPO_my_env_a6535_00003_3_lr=0.0100,seed=12,batch=4000_2026-11-24_00-54-49",
+            ("appo", "my_env", 12),
+        ),
+        ("PPO_CartPole-v0_0_lr=0.1,seed=3_2019-05-01_10-20-30x1y2z", ("ppo", "CartPole-v0", 3)),
+        ("IMPALA_ALE_Pong-v5_2024-05-01_10-20-30abc12", ("impala", "ALE_Pong-v5", None)),
+        ("train_fn_a6535_00000_0_2026-11-24_00-54-49", (None, None, None)),
     ],
 )
 def test_plain_folder_names_are_understood_and_others_are_not_guessed(
@@ -91,6 +100,16 @@ def test_the_yaml_of_rl_baselines3_zoo_is_read_from_its_subfolder(tmp_path: Path
         "- - - n_envs\n    - 8\n  - - range\n    - !!python/tuple [1, 2]\n"
     )
     assert read_config(folder) == {"algo": "a2c", "seed": 5, "n_envs": 8, "range": "[1, 2]"}
+
+
+def test_the_config_of_weights_and_biases_has_its_settings_one_level_down(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(
+        "wandb_version: 1\n"
+        "_wandb:\n  desc: null\n  value:\n    cli_version: 0.16.0\n"
+        "lr:\n  desc: null\n  value: 0.001\n"
+        "net:\n  desc: null\n  value:\n    width: 64\n"
+    )
+    assert read_config(tmp_path) == {"lr": 0.001, "net.width": 64}
 
 
 def test_yaml_never_runs_code(tmp_path: Path) -> None:

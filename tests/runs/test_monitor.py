@@ -156,3 +156,34 @@ def test_numbered_monitors_belong_to_their_folder_and_named_ones_to_themselves(
     name: str, shared: bool
 ) -> None:
     assert (monitor.home(Path("run", name)) == Path("run")) is shared
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["1.5", "-0.25", "nan", "", "oops", "1e400"]),
+            st.sampled_from(["1", "20", "2.5", "-3", "nan", ""]),
+            st.floats(0, 100).map(repr),
+        ),
+        max_size=6,
+    ),
+    st.sampled_from(["\n", "\r\n"]),
+    st.booleans(),
+)
+def test_compiled_loops_read_the_same_episodes(
+    tmp_path: Path, rows: list[tuple[str, str, str]], end: str, whole: bool
+) -> None:
+    lines = ['#{"t_start": 1000.0, "env_id": "A-v1"}', "r,l,t", *map(",".join, rows)]
+    path = write(tmp_path / "monitor.csv", end.join(lines) + end * whole)
+    careful = monitor.read([path])
+    compiled = monitor.read([path], compiled=True)
+    assert (compiled.config, compiled.warnings) == (careful.config, careful.warnings)
+    assert compiled.series.keys() == careful.series.keys()
+    for tag, series in compiled.series.items():
+        for column, same in zip(series, careful.series[tag], strict=True):
+            np.testing.assert_array_equal(column, same)

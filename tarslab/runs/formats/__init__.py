@@ -21,7 +21,15 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from tarslab.runs.formats import monitor, tfevents, wide_csv
+from tarslab.runs.formats import (
+    csv_tables,
+    evaluations,
+    json_lines,
+    mlflow,
+    monitor,
+    parquet,
+    tfevents,
+)
 from tarslab.runs.recording import Recording
 
 HEAD_BYTES = 65_536
@@ -41,8 +49,18 @@ class Format(Protocol):
 
 
 # Where two formats of a run hold the same metric, the earlier one is believed: monitor.csv has
-# every episode, event files have wall times and full tags, progress.csv repeats them.
-FORMATS: tuple[Format, ...] = (monitor, tfevents, wide_csv)
+# every episode, RLlib's result.json all that its event files and progress.csv hold a part of, event
+# files have wall times and full tags and survive a resumption, evaluations.npz and progress.csv
+# repeat them.
+FORMATS: tuple[Format, ...] = (
+    monitor,
+    json_lines,
+    tfevents,
+    evaluations,
+    csv_tables,
+    mlflow,
+    parquet,
+)
 
 
 def detect(path: Path) -> Format | None:

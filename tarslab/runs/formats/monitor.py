@@ -12,13 +12,16 @@ import re
 from codecs import BOM_UTF8
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
+from numpy.typing import NDArray
 
 from tarslab.errors import BadLog
-from tarslab.runs.formats.parallel import in_processes
-from tarslab.runs.formats.text import as_numbers, complete_lines, parse_csv
+from tarslab.runs.formats import csv_numbers
+from tarslab.runs.formats.columns import Column, columns_of
+from tarslab.runs.formats.parallel import in_threads
+from tarslab.runs.formats.text import content, parse_csv, sound_lines
 from tarslab.runs.recording import Recording, Series
 
 NAME = "monitor"
@@ -46,75 +49,119 @@ def read_all(
     homes: Sequence[Sequence[Path]], wanted: Collection[str] | None = None
 ) -> Iterator[list[Recording]]:
     """One Recording a home, with every tag."""
-    return in_processes(NAME, lambda paths: [read(paths)], homes)
+    compiled = csv_numbers.pays(homes)
+    return in_threads(NAME, lambda paths: [read(paths, compiled=compiled)], homes)
 
 
-def read(paths: Sequence[Path]) -> Recording:
-    """One run from the monitors of its environments; a damaged monitor costs only itself."""
+def read(paths: Sequence[Path], *, compiled: bool = False) -> Recording:
+    """One run from the monitors of its environments; a damaged monitor costs only itself.
+
+    ``compiled`` changes nothing but the speed.
+    """
     recording = Recording(NAME)
     episodes = []
     for path in paths:
         try:
-            table = _read_file(path, recording)
+            of_file = _read_file(path, recording, compiled)
         except BadLog as error:
             recording.warnings.append(str(error))
             continue
-        if len(table):
-            episodes.append(table)
+        if of_file is not None and len(of_file.length):
+            episodes.append(of_file)
     if not episodes:
         return recording
-    merged = pd.concat(episodes, ignore_index=True)
+    merged = Episodes.joined(episodes)
     if len(episodes) > 1:
-        merged = merged.sort_values("ended", kind="stable", ignore_index=True)
-    step = merged["l"].cumsum()
-    returns = Series.of(step, merged["ended"], merged["r"])
+        merged = merged.take(np.argsort(merged.ended, kind="stable"))
+    step = merged.length.cumsum().astype(np.int64)
+    returns = Series(step, merged.ended, merged.returned)
     recording.series = {
-        RETURN: returns.take(merged["known"].to_numpy()),
-        LENGTH: Series.of(step, merged["ended"], merged["l"]),
+        RETURN: returns if merged.known.all() else returns.take(merged.known),
+        LENGTH: Series(step, merged.ended, merged.length),
     }
     return recording
 
 
-def _read_file(path: Path, recording: Recording) -> pd.DataFrame:
-    """The episodes of one file: ``r``, ``l``, the Unix time of their end ``ended``, and whether
-    the return is ``known``."""
-    text, warnings = complete_lines(path)
-    recording.warnings += warnings
-    if not text:
-        return pd.DataFrame()
-    header, _, rows = text.partition("\n")
+class Episodes(NamedTuple):
+    """The episodes of one file, or of several; arrays of one length."""
+
+    returned: NDArray[np.float64]
+    known: NDArray[np.bool_]
+    """Whether the return is a number."""
+    length: NDArray[np.float64]
+    """In steps, whole."""
+    ended: NDArray[np.float64]
+    """In Unix seconds."""
+
+    @classmethod
+    def joined(cls, parts: Sequence["Episodes"]) -> "Episodes":
+        """The episodes of several files, one after the other."""
+        return cls(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+    def take(self, places: NDArray[Any]) -> "Episodes":
+        """The episodes at these places (indices or a mask)."""
+        return Episodes(
+            self.returned[places], self.known[places], self.length[places], self.ended[places]
+        )
+
+
+def _read_file(path: Path, recording: Recording, compiled: bool) -> Episodes | None:
+    data = content(path)
+    columns = csv_numbers.number_columns(data, data.find(b"\n") + 1) if compiled else None
+    if columns is None:
+        data, warnings = sound_lines(path, data)
+        recording.warnings += warnings
+        if not data:
+            return None
+    header, _, rows = data.removeprefix(BOM_UTF8).partition(b"\n")
     try:
-        stated = json.loads(header.removeprefix("#"))
+        stated = json.loads(header.removeprefix(b"#"))
         started = float(stated["t_start"])
     except (ValueError, KeyError, TypeError) as error:
         raise BadLog(f"{path}: the first line is not a monitor header: {error}") from None
     if stated.get("env_id") not in (None, "None"):
         recording.config.setdefault("env_id", stated["env_id"])
-    table, warnings = parse_csv(path, rows, skipped_lines=1)
-    recording.warnings += warnings
-    missing = [name for name in COLUMNS if name not in table]
+    if columns is None:
+        table, warnings = parse_csv(path, rows, skipped_lines=1)
+        recording.warnings += warnings
+        columns = columns_of(table)
+    missing = [name for name in COLUMNS if name not in columns]
     if missing:
         raise BadLog(
             f"{path}: no column {', '.join(missing)}: a monitor.csv has r, l and t, "
-            f"this one has {', '.join(map(str, table.columns)) or 'none'}"
+            f"this one has {', '.join(columns) or 'none'}"
         )
-    returns, no_return = as_numbers(table["r"])
-    lengths, _ = as_numbers(table["l"])
-    clock, _ = as_numbers(table["t"])
-    whole = np.isfinite(lengths) & (lengths >= 0) & (lengths == np.floor(lengths))
-    usable = np.asarray(whole & np.isfinite(clock))
-    for fault, left_out in (
-        ("a whole length or a time", ~usable),
-        ("a number as return", np.asarray(no_return)),
-    ):
-        if left_out.any():
-            recording.warnings.append(
-                f"{path}: {int(left_out.sum())} episodes without {fault}, the first in line "
-                f"{int(np.flatnonzero(left_out)[0]) + 3}; left out"
-            )
-    episodes = pd.DataFrame({"r": returns, "l": lengths, "t": clock, "known": ~no_return})[usable]
-    # A resumed training starts its clock again: its episodes follow those before.
-    times = episodes["t"].to_numpy()
-    resets = np.where(np.diff(times, prepend=times[:1]) < 0, np.roll(times, 1), 0.0)
-    episodes["ended"] = started + times + np.cumsum(resets)
-    return episodes
+    episodes, warnings = _episodes(path, *(columns[name] for name in COLUMNS))
+    recording.warnings += warnings
+    return episodes._replace(ended=started + _without_resets(episodes.ended))
+
+
+def _episodes(
+    path: Path, returned: Column, length: Column, clock: Column
+) -> tuple[Episodes, list[str]]:
+    """The episodes with a length and a time, ``ended`` by the file's own clock."""
+    known = np.ones(len(returned.number), dtype=bool)
+    if returned.numeric is not None:
+        known = returned.numeric
+    lengths = length.number
+    usable = np.isfinite(clock.number) & (lengths >= 0) & (lengths < 2**63)
+    usable &= lengths == np.floor(lengths)
+    warnings = [
+        f"{path}: {int(left_out.sum())} episodes without {fault}, the first in line "
+        f"{int(left_out.argmax()) + 3}; left out"
+        for fault, left_out in (
+            ("a whole length or a time", ~usable),
+            ("a number as return", ~known),
+        )
+        if left_out.any()
+    ]
+    episodes = Episodes(returned.number, known, lengths, clock.number)
+    if not usable.all():
+        episodes = episodes.take(usable)
+    return episodes, warnings
+
+
+def _without_resets(clock: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A resumed training starts its clock again: its episodes follow those before."""
+    resets = np.where(np.diff(clock, prepend=clock[:1]) < 0, np.roll(clock, 1), 0.0)
+    return np.asarray(clock + np.cumsum(resets))

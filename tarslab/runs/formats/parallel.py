@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from tarslab.cores import cores
@@ -15,6 +16,7 @@ Read = Callable[[Paths], list[Recording]]
 
 # Below this many bytes a second process costs more than it gives.
 PROCESSES_PAY = 8_000_000
+MOST_HOMES_A_TASK = 16
 
 
 def in_processes(name: str, read: Read, homes: Sequence[Paths]) -> Iterator[list[Recording]]:
@@ -33,11 +35,15 @@ def in_processes(name: str, read: Read, homes: Sequence[Paths]) -> Iterator[list
 
 def in_threads(name: str, read: Read, homes: Sequence[Paths]) -> Iterator[list[Recording]]:
     """What ``read`` makes of the files of each home; for readers that release the GIL."""
+    careful = partial(_careful, name, read)
     if len(homes) == 1 or cores() == 1:
-        yield from map(partial(_careful, name, read), homes)
+        yield from map(careful, homes)
         return
+    # To hand over a task takes about as long as to read a small file.
+    size = max(1, min(MOST_HOMES_A_TASK, len(homes) // (4 * cores())))
+    tasks = [homes[start : start + size] for start in range(0, len(homes), size)]
     with ThreadPoolExecutor(cores()) as pool:
-        yield from pool.map(partial(_careful, name, read), homes)
+        yield from chain.from_iterable(pool.map(lambda task: [*map(careful, task)], tasks))
 
 
 def _careful(name: str, read: Read, paths: Paths) -> list[Recording]:
