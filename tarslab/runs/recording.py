@@ -34,8 +34,8 @@ class Series(NamedTuple):
         """Several series, one after the other."""
         return cls(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
-    def take(self, places: NDArray[Any]) -> "Series":
-        """The points at these places (indices or a mask)."""
+    def take(self, places: NDArray[Any] | slice) -> "Series":
+        """The points at these places (indices, a mask or a slice)."""
         return Series(self.step[places], self.wall_time[places], self.value[places])
 
 

@@ -1,13 +1,18 @@
 """TensorBoard event files."""
 
 import re
+import subprocess
+import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from tensorboard.backend.event_processing.event_accumulator import (
     SCALARS,
     TENSORS,
@@ -20,8 +25,33 @@ import tarslab as tl
 from tarslab import bundled
 from tarslab.errors import BadLog
 from tarslab.runs.formats import tfevents
+from tarslab.runs.formats.tfevents import frames, reading
+from tarslab.runs.formats.tfevents.events import MALFORMED, EventReader
+from tarslab.runs.recording import Recording
+
+Read = Callable[[list[Path]], Recording]
+
+WAYS: dict[str, dict[str, Any]] = {
+    "gathered": {},
+    "scanned": {"compiled": True},
+    "scanned in halves": {"compiled": True, "split": True},
+}
 
 RECORDED = sorted(bundled.data("").glob("**/events.out.tfevents.*"))
+
+
+@pytest.fixture(autouse=True)
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many pieces and two halves of any file."""
+    monkeypatch.setattr(reading, "PIECE", 2_000)
+    monkeypatch.setattr(reading, "SPLIT_PAYS", 1)
+    monkeypatch.setattr(reading, "cores", lambda: 2)
+
+
+@pytest.fixture(params=WAYS)
+def read(request: pytest.FixtureRequest) -> Read:
+    """Every way to read event files; all give the same."""
+    return lambda paths: tfevents.read(paths, **WAYS[request.param])
 
 
 def accumulated(folder: Path) -> dict[str, list[tuple[int, float, float]]]:
@@ -45,8 +75,8 @@ def accumulated(folder: Path) -> dict[str, list[tuple[int, float, float]]]:
 
 
 @pytest.mark.parametrize("path", RECORDED[::5], ids=lambda path: path.parent.as_posix()[-24:])
-def test_recorded_files_read_as_tensorboard_reads_them(path: Path) -> None:
-    recording = tfevents.read([path])
+def test_recorded_files_read_as_tensorboard_reads_them(read: Read, path: Path) -> None:
+    recording = read([path])
     assert recording.warnings == []
     mine = {
         tag: list(zip(*(column.tolist() for column in series), strict=True))
@@ -55,9 +85,9 @@ def test_recorded_files_read_as_tensorboard_reads_them(path: Path) -> None:
     assert mine == accumulated(path.parent)
 
 
-def test_tensor_scalars_read_as_tensorboard_reads_them(tmp_path, write_events) -> None:
+def test_tensor_scalars_read_as_tensorboard_reads_them(read: Read, tmp_path, write_events) -> None:
     write_events(tmp_path, [("loss", step, step / 7) for step in range(50)], tensors=np.float32)
-    series = tfevents.read(list(tmp_path.iterdir())).series["loss"]
+    series = read(list(tmp_path.iterdir())).series["loss"]
     theirs = accumulated(tmp_path)["loss"]
     assert list(zip(*(column.tolist() for column in series), strict=True)) == theirs
 
@@ -71,38 +101,40 @@ def test_tensor_scalars_read_as_tensorboard_reads_them(tmp_path, write_events) -
     ],
 )
 @pytest.mark.parametrize("value", [0, 1])
-def test_tensors_of_every_numeric_type_are_read(tmp_path, write_events, kind, value) -> None:
+def test_tensors_of_every_numeric_type_are_read(
+    read: Read, tmp_path, write_events, kind, value
+) -> None:
     path = write_events(tmp_path, [("x", 3, value)], tensors=kind)
-    series = tfevents.read([path]).series["x"]
+    series = read([path]).series["x"]
     assert (series.step.tolist(), series.value.tolist()) == ([3], [float(value)])
 
 
-def test_negative_numbers_survive_in_signed_types(tmp_path, write_events) -> None:
+def test_negative_numbers_survive_in_signed_types(read: Read, tmp_path, write_events) -> None:
     for number, kind in enumerate((np.int8, np.int16, np.int32, np.int64, np.float16)):
         path = write_events(tmp_path / str(number), [("x", -5, -7)], tensors=kind)
-        series = tfevents.read([path]).series["x"]
+        series = read([path]).series["x"]
         assert (series.step.tolist(), series.value.tolist()) == ([-5], [-7.0])
 
 
-def test_tensors_of_other_plugins_are_no_scalars(tmp_path, write_events) -> None:
+def test_tensors_of_other_plugins_are_no_scalars(read: Read, tmp_path, write_events) -> None:
     path = write_events(tmp_path, [("x", 0, 1.0)], tensors=np.float32, plugin="histograms")
-    assert tfevents.read([path]).series == {}
+    assert read([path]).series == {}
 
 
-def test_not_a_number_and_infinity_are_kept(tmp_path, write_events) -> None:
+def test_not_a_number_and_infinity_are_kept(read: Read, tmp_path, write_events) -> None:
     path = write_events(tmp_path, [("x", 0, np.nan), ("x", 1, np.inf), ("x", 2, -np.inf)])
-    np.testing.assert_array_equal(
-        tfevents.read([path]).series["x"].value, [np.nan, np.inf, -np.inf]
-    )
+    np.testing.assert_array_equal(read([path]).series["x"].value, [np.nan, np.inf, -np.inf])
 
 
-def test_several_files_are_put_in_order_of_time_and_not_of_name(tmp_path, write_events) -> None:
+def test_several_files_are_put_in_order_of_time_and_not_of_name(
+    read: Read, tmp_path, write_events
+) -> None:
     late = write_events(tmp_path, [("x", 2, 2.0)], name="a.tfevents", start=2000.0)
     early = write_events(tmp_path, [("x", 1, 1.0)], name="b.tfevents", start=1000.0)
-    assert tfevents.read([late, early]).series["x"].step.tolist() == [1, 2]
+    assert read([late, early]).series["x"].step.tolist() == [1, 2]
 
 
-def test_hyperparameters_come_from_cleanrls_text_table(tmp_path) -> None:
+def test_hyperparameters_come_from_cleanrls_text_table(read: Read, tmp_path) -> None:
     from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
     from tensorboard.util.tensor_util import make_tensor_proto
 
@@ -116,27 +148,27 @@ def test_hyperparameters_come_from_cleanrls_text_table(tmp_path) -> None:
     writer = EventFileWriter(str(tmp_path))
     writer.add_event(Event(wall_time=1.0, summary=Summary(value=[entry])))
     writer.close()
-    recording = tfevents.read(list(tmp_path.iterdir()))
+    recording = read(list(tmp_path.iterdir()))
     stated = {"env_id": "CartPole-v1", "seed": 3, "exp_name": "dqn"}
     assert recording.config == {"algo": "dqn", **stated}
     assert recording.series == {}
 
 
-def test_an_empty_file_is_named_in_a_warning(tmp_path: Path) -> None:
+def test_an_empty_file_is_named_in_a_warning(read: Read, tmp_path: Path) -> None:
     path = tmp_path / "events.out.tfevents.1"
     path.touch()
-    (warning,) = tfevents.read([path]).warnings
+    (warning,) = read([path]).warnings
     assert str(path) in warning
     assert "empty" in warning
 
 
 def test_a_cut_last_record_costs_only_itself_and_is_named_with_its_byte(
-    tmp_path, write_events
+    read: Read, tmp_path, write_events
 ) -> None:
     path = write_events(tmp_path, [("x", step, float(step)) for step in range(10)])
     whole = path.read_bytes()
     path.write_bytes(whole[:-1])
-    recording = tfevents.read([path])
+    recording = read([path])
     assert recording.series["x"].step.tolist() == list(range(9))
     (warning,) = recording.warnings
     # Every record of one tag and a one-byte step is as long as the last.
@@ -145,33 +177,31 @@ def test_a_cut_last_record_costs_only_itself_and_is_named_with_its_byte(
     assert 30 < record < 60
 
 
-def test_a_failed_checksum_ends_the_file_there(tmp_path, write_events) -> None:
+def test_a_failed_checksum_ends_the_file_there(read: Read, tmp_path, write_events) -> None:
     path = write_events(tmp_path, [("x", step, float(step)) for step in range(10)])
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 0xFF
     path.write_bytes(data)
-    recording = tfevents.read([path])
+    recording = read([path])
     steps = recording.series["x"].step.tolist()
     assert steps == list(range(len(steps)))
     assert 0 < len(steps) < 10
     assert "checksum" in recording.warnings[0]
 
 
-def test_sound_frames_without_events_are_named(tmp_path: Path) -> None:
+def test_sound_frames_without_events_are_named(read: Read, tmp_path: Path) -> None:
     from tensorboard.summary.writer.record_writer import RecordWriter
 
     path = tmp_path / "x.tfevents"
     with path.open("wb") as file:
         RecordWriter(file).write(b"\x0f\xff\xff")
-    (warning,) = tfevents.read([path]).warnings
+    (warning,) = read([path]).warnings
     assert "not a TensorBoard event" in warning
 
 
 def test_a_data_set_of_examples_is_no_event_file() -> None:
-    from tarslab.runs.formats.tfevents import _masked_crc
-
     length = (5).to_bytes(8, "little")
-    example = length + _masked_crc(length) + b"\x0a\x03abc"
+    example = length + frames.masked_crc(length) + b"\x0a\x03abc"
     assert not tfevents.matches(Path("train.tfrecord"), example)
     assert tfevents.matches(Path("anything"), RECORDED[0].read_bytes()[:64])
 
@@ -183,24 +213,25 @@ def test_an_event_file_whose_first_record_is_damaged_is_still_one(tmp_path: Path
     assert not tfevents.matches(Path("events.out.tfevents.1.csv"), b"step,reward\n1,2\n")
 
 
-REAL = RECORDED[0].read_bytes()
+REAL = RECORDED[0].read_bytes()[:20_000]
 
 
 def record_starts() -> list[int]:
-    starts, position = [], 0
-    while position < len(REAL):
-        starts.append(position)
-        position += 16 + int.from_bytes(REAL[position : position + 8], "little")
-    return [*starts, len(REAL)]
+    starts = [0]
+    while (after := starts[-1] + 16 + int.from_bytes(REAL[starts[-1] :][:8], "little")) < len(REAL):
+        starts.append(after)
+    return starts
 
 
 STARTS = record_starts()
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.data())
 def test_cut_and_flipped_files_give_every_record_before_the_damage_and_a_warning(
-    tmp_path: Path, data: st.DataObject
+    read: Read, tmp_path: Path, data: st.DataObject
 ) -> None:
     damaged = bytearray(REAL[: data.draw(st.integers(1, len(REAL)), "cut at")])
     for _ in range(data.draw(st.integers(0, 3), "flips")):
@@ -214,9 +245,9 @@ def test_cut_and_flipped_files_give_every_record_before_the_damage_and_a_warning
     whole = max(start for start in STARTS if start <= first_difference)
     sound_file = tmp_path / "sound"
     sound_file.write_bytes(REAL[:whole])
-    expected = tfevents.read([sound_file]).series if whole else {}
+    expected = read([sound_file]).series if whole else {}
 
-    recording = tfevents.read([path])
+    recording = read([path])
     assert recording.series.keys() == expected.keys()
     for tag, series in expected.items():
         for mine, sound in zip(recording.series[tag], series, strict=True):
@@ -229,3 +260,166 @@ def test_cut_and_flipped_files_give_every_record_before_the_damage_and_a_warning
         loaded = tl.load(path)
     assert len(loaded.scalars) == sum(len(series.step) for series in expected.values())
     assert len(caught) == (whole != len(damaged))
+
+
+TAGS = st.sampled_from(["x", "train/loss", "", "a" * 40, "b" * 200, "ünï", "hyperparameters"])
+SIMPLE = st.floats(width=32).map(lambda number: {"simple_value": number})
+NUMERIC = st.sampled_from([np.float16, np.float32, np.float64, np.int32, np.int64, np.uint8, bool])
+
+
+@st.composite
+def tensors(draw: st.DrawFn) -> dict[str, Any]:
+    from tensorboard.util.tensor_util import make_tensor_proto
+
+    kind = draw(NUMERIC)
+    shape = draw(st.sampled_from([(), (), (), (1,), (2,), (1, 1), (0,)]))
+    if draw(st.integers(0, 4)) == 0:
+        return {"tensor": make_tensor_proto([b"|a|b|"], shape=[1])}
+    numbers = np.full(shape, draw(st.integers(0, 9))).astype(kind)
+    proto = make_tensor_proto(numbers)
+    if draw(st.booleans()):
+        # Some writers put the bytes as they are, others each number into a field of its type.
+        proto.tensor_content = numbers.tobytes()
+    return {"tensor": proto}
+
+
+@st.composite
+def events(draw: st.DrawFn) -> bytes:
+    from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
+
+    event = Event(wall_time=draw(st.floats(0, 2e9)), step=draw(st.integers(-(2**63), 2**63 - 1)))
+    if draw(st.integers(0, 6)) == 0:
+        event.file_version = "brain.Event:2"
+    for _ in range(0 if event.file_version else draw(st.sampled_from([0, 1, 1, 1, 3]))):
+        value = Summary.Value(tag=draw(TAGS), **draw(SIMPLE | tensors()))
+        if draw(st.integers(0, 3)) == 0:
+            plugin = draw(st.sampled_from(["scalars", "text", "histograms", ""]))
+            value.metadata.CopyFrom(
+                SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name=plugin))
+            )
+        event.summary.value.append(value)
+    return bytes(event.SerializeToString())
+
+
+def framed(event: bytes) -> bytes:
+    length = len(event).to_bytes(8, "little")
+    return length + frames.masked_crc(length) + event + frames.masked_crc(event)
+
+
+@settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(st.lists(events() | st.binary(max_size=20), max_size=25), st.integers(0, 30))
+def test_every_way_of_reading_gives_what_reading_event_by_event_gives(
+    tmp_path: Path, records: list[bytes], cut: int
+) -> None:
+    path = tmp_path / "events.out.tfevents.1"
+    data = b"".join(map(framed, records))
+    path.write_bytes(data[: max(0, len(data) - cut)])
+    whole = len(records) if not cut else 0
+    while cut and len(b"".join(map(framed, records[: whole + 1]))) <= len(data) - cut:
+        whole += 1
+
+    one_by_one = EventReader()
+    expected: dict[str, list[tuple[int, float, float]]] = {}
+    sound = True
+    for record in records[:whole]:
+        try:
+            wall_time, step, scalars = one_by_one.scalars(record)
+        except MALFORMED:
+            sound = False
+            break
+        for name, value in scalars:
+            expected.setdefault(name.decode(), []).append((step, wall_time, value))
+
+    for way in WAYS.values():
+        recording = tfevents.read([path], **way)
+        assert recording.config == one_by_one.config
+        assert recording.series.keys() == expected.keys()
+        for tag, rows in expected.items():
+            np.testing.assert_array_equal(np.array(recording.series[tag]).T, np.array(rows))
+        assert bool(recording.warnings) == (not sound or len(data) <= cut or whole < len(records))
+        if not sound:
+            assert "not a TensorBoard event" in recording.warnings[0]
+
+
+def test_thousands_of_tags_have_room(tmp_path, write_events, read) -> None:
+    rows = [(f"weights/layer_{tag}/{'norm' * 20}", 0, float(tag)) for tag in range(3_000)]
+    recording = read([write_events(tmp_path, rows)])
+    assert len(recording.series) == 3_000
+    assert all(recording.series[tag].value.tolist() == [value] for tag, _, value in rows)
+
+
+def test_an_image_larger_than_a_piece_is_passed_over(tmp_path, read) -> None:
+    from tensorboard.compat.proto.summary_pb2 import Summary
+
+    picture = Summary.Image(encoded_image_string=bytes(300_000))
+    values = [
+        Summary(value=[Summary.Value(tag="x", simple_value=1.0)]),
+        Summary(value=[Summary.Value(tag="picture", image=picture)]),
+        Summary(value=[Summary.Value(tag="x", simple_value=2.0)]),
+    ]
+    path = tmp_path / "events.out.tfevents.1"
+    path.write_bytes(b"".join(framed(Event(summary=value).SerializeToString()) for value in values))
+    recording = read([path])
+    assert recording.warnings == []
+    assert {tag: series.value.tolist() for tag, series in recording.series.items()} == {
+        "x": [1.0, 2.0]
+    }
+
+
+def test_event_files_within_a_record_are_not_taken_for_the_other_half(tmp_path, read) -> None:
+    inner = b"".join(
+        framed(Event(step=step, wall_time=1.0).SerializeToString()) for step in range(500)
+    )
+    outer = Event(wall_time=1.0, file_version="brain.Event:2").SerializeToString()
+    # Field 4 of an Event, graph_def, holds any bytes.
+    graph = b"\x22" + varint(len(inner)) + inner
+    path = tmp_path / "events.out.tfevents.1"
+    path.write_bytes(framed(outer) + framed(graph) + REAL[: STARTS[20]])
+    recording = read([path])
+    assert recording.warnings == []
+    (tmp_path / "real").write_bytes(REAL[: STARTS[20]])
+    expected = tfevents.read([tmp_path / "real"]).series
+    assert {tag: s.value.tolist() for tag, s in recording.series.items()} == {
+        tag: s.value.tolist() for tag, s in expected.items()
+    }
+
+
+def varint(number: int) -> bytes:
+    encoded = b""
+    while number > 127:
+        encoded += bytes([number & 127 | 128])
+        number >>= 7
+    return encoded + bytes([number])
+
+
+def test_small_logs_load_before_numba_has_been_imported(tmp_path, write_events) -> None:
+    write_events(tmp_path, [("x", step, 1.0) for step in range(100)])
+    program = (
+        "import sys, tarslab; tarslab.load(sys.argv[1]); "
+        "print([m for m in ('numba', 'llvmlite') if m in sys.modules])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "[]"
+
+
+def test_large_logs_are_read_by_the_compiled_pass(monkeypatch) -> None:
+    from tarslab.runs.formats.tfevents import scanning
+
+    monkeypatch.setattr(tfevents, "COMPILED_PAYS", 1)
+    fed: list[int] = []
+    feed = scanning.Scanner.feed
+
+    def noted(scanner: scanning.Scanner, data: NDArray[np.uint8]) -> tuple[int, str | None]:
+        fed.append(len(data))
+        return feed(scanner, data)
+
+    monkeypatch.setattr(scanning.Scanner, "feed", noted)
+    ((recording,),) = tfevents.read_all([[RECORDED[0]]])
+    assert recording.series
+    assert sum(fed) >= RECORDED[0].stat().st_size

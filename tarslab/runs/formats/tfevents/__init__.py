@@ -1,0 +1,85 @@
+"""TensorBoard event files: TFRecord frames that hold ``Event`` protocol buffers.
+
+Both checksums of a frame are verified, so a damaged file ends early and never gives a wrong value.
+Of the events only scalars are read: ``simple_value`` and one-element tensors (TensorFlow 2); and
+the text table in which CleanRL keeps its hyperparameters.
+
+``reading`` feeds a file to a ``frames.Reader``: ``gathering`` for small ones, which needs no
+compiled code, ``scanning`` with its ``kernels`` for large ones. What either finds unusual goes to
+``events``, which reads any event.
+"""
+
+import os
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+from tarslab.runs.formats.parallel import in_threads
+from tarslab.runs.formats.tfevents.frames import HEAD, masked_crc
+from tarslab.runs.formats.tfevents.reading import COMPILED_PAYS, read_file
+from tarslab.runs.recording import Recording, Series
+
+NAME = "tfevents"
+LOOKED_FOR = "TensorBoard event files (*tfevents*)"
+
+WALL_TIME_KEY = 0x09
+
+# Endings of files about event files, or made from them.
+OTHER_ENDINGS = {".csv", ".gz", ".ipynb", ".json", ".md", ".png", ".py", ".txt", ".zip"}
+
+
+def matches(path: Path, head: bytes) -> bool:
+    """A name that says so, since the first frame may be damaged; or a first frame with an Event.
+
+    An Event starts with its wall time, which tells it from the examples of a TFRecord data set.
+    """
+    sound = len(head) > HEAD and masked_crc(head[:8]) == head[8:HEAD]
+    named = "tfevents" in path.name and path.suffix not in OTHER_ENDINGS
+    return named or (sound and head[HEAD] == WALL_TIME_KEY)
+
+
+def home(path: Path) -> Path:
+    """The folder: TensorBoard takes all event files of a folder for one run."""
+    return path.parent
+
+
+def read_all(
+    homes: Sequence[Sequence[Path]], wanted: Collection[str] | None = None
+) -> Iterator[list[Recording]]:
+    """One Recording a home, with every tag."""
+    size = sum(_size(path) for paths in homes for path in paths)
+    compiled, split = size >= COMPILED_PAYS, len(homes) == 1
+    return in_threads(NAME, lambda paths: [read(paths, compiled=compiled, split=split)], homes)
+
+
+def read(paths: Sequence[Path], *, compiled: bool = False, split: bool = False) -> Recording:
+    """One run from its event files, put in order of their first event's wall time."""
+    recording = Recording(NAME)
+    files = []
+    for path in paths:
+        try:
+            reader, warning = read_file(path, compiled=compiled, split=split)
+        except OSError as error:
+            recording.warnings.append(f"{path}: {error.strerror}; left out")
+            continue
+        if warning:
+            recording.warnings.append(warning)
+        files.append((reader.started, path.name, reader))
+    files.sort(key=lambda file: file[:2])
+
+    parts: dict[str, list[Series]] = {}
+    for _, _, reader in files:
+        recording.config |= reader.config
+        for tag, series in reader.series().items():
+            parts.setdefault(tag, []).append(series)
+    recording.series = {
+        tag: Series.joined(parts[tag]) if len(parts[tag]) > 1 else parts[tag][0]
+        for tag in sorted(parts)
+    }
+    return recording
+
+
+def _size(path: Path) -> int:
+    try:
+        return os.path.getsize(path)
+    except OSError:
+        return 0
