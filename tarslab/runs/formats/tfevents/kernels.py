@@ -80,6 +80,13 @@ def names(tag, data, start, length, pool, offsets):
     if offsets[tag + 1] - at != length:
         return False
     i = 0
+    while i + 8 <= length:
+        if word64(data, start + i) != word64(pool, at + i):
+            return False
+        i += 8
+    if length >= 8:
+        # The last eight, some of them for the second time.
+        return word64(data, start + length - 8) == word64(pool, at + length - 8)
     while i < length and data[start + i] == pool[at + i]:
         i += 1
     return i == length
@@ -87,14 +94,10 @@ def names(tag, data, start, length, pool, offsets):
 
 @compiled
 def intern(data, start, length, previous, pool, offsets, slots, successor):
-    """The number of a tag, -1 where the table of tags is full.
+    """The number of a tag, -1 where the table of tags is full; noted as the one after ``previous``.
 
-    Loggers repeat their tags in one order, so the tag that came last after ``previous`` is tried
-    first. ``offsets`` holds the number of tags in its last place.
+    ``offsets`` holds the number of tags in its last place.
     """
-    guess = successor[previous]
-    if guess >= 0 and names(guess, data, start, length, pool, offsets):
-        return guess
     value = np.uint64(0xCBF29CE484222325)
     for i in range(length):
         value = (value ^ np.uint64(data[start + i])) * np.uint64(0x100000001B3)
@@ -174,6 +177,33 @@ def float_tensor(data, start, end, number32, number64):
 
 
 @compiled
+def one_simple_value(data, start, end):
+    """Where the tag begins, and its length, in an event of wall time, step and one simple value in
+    this order, as all writers of scalars but TensorFlow 2 put them; the length is -1 for others.
+    """
+    if end - start < 20 or data[start] != 0x09:
+        return start, np.int64(-1)
+    at = start + 9
+    if data[at] == 0x10:
+        _, at = varint(data, at + 1, end)
+    if at < 0 or end - at < 11:
+        return start, np.int64(-1)
+    # 2a, length of the summary, 0a, length of the value, 0a, length of the tag.
+    head = word64(data, at)
+    length = np.int64(head >> np.uint64(8) & np.uint64(0xFF))
+    if (
+        head & np.uint64(0xFF00FF00FF) == np.uint64(0x0A000A002A)
+        and length < 0x80
+        and at + 2 + length == end
+        and np.int64(head >> np.uint64(24) & np.uint64(0xFF)) == length - 2
+        and np.int64(head >> np.uint64(40) & np.uint64(0xFF)) == length - 9
+        and data[end - 5] == 0x15
+    ):
+        return at + 6, length - 9
+    return start, np.int64(-1)
+
+
+@compiled
 def parse(data, end, pool, offsets, slots, successor, plugins, tag, step, wall_time, value, odd):
     """Rows of all whole frames in ``data[:end]``.
 
@@ -202,6 +232,29 @@ def parse(data, end, pool, offsets, slots, successor, plugins, tag, step, wall_t
 
         event_wall, event_step, first_row = 0.0, np.int64(0), rows
         at = start
+        tag_start, tag_length = one_simple_value(data, start, after)
+        if tag_length >= 0:
+            # Loggers repeat their tags in one order.
+            number_of_tag = successor[previous]
+            if number_of_tag < 0 or not names(
+                number_of_tag, data, tag_start, tag_length, pool, offsets
+            ):
+                number_of_tag = intern(
+                    data, tag_start, tag_length, previous, pool, offsets, slots, successor
+                )
+                if number_of_tag < 0:
+                    return rows, position, TAGS_FULL, earliest
+            previous = number_of_tag
+            tag[rows] = number_of_tag
+            bits32[0] = word32(data, after - 4)
+            value[rows] = number32[0]
+            bits64[0] = word64(data, start + 1)
+            event_wall = number64[0]
+            if data[start + 9] == 0x10:
+                number, _ = varint(data, start + 10, after)
+                event_step = np.int64(number)
+            rows += 1
+            at = after
         while at < after:
             key, number, inner, at = field(data, at, after)
             if at < 0:
