@@ -15,6 +15,8 @@ A format module has these names, and adding a format is adding a module to ``FOR
     from the files of every home, in order, its Recordings: one, or several where a file holds
     several runs; a file that cannot be read raises nothing, its Recording warns of it. ``wanted``
     are the only tags that will be used, where that is known: a reader may leave out all others
+``follow()``
+    a function that reads the files of one home, and at each later call only what they have grown
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -30,6 +32,7 @@ from tarslab.runs.formats import (
     parquet,
     tfevents,
 )
+from tarslab.runs.formats.parallel import Read
 from tarslab.runs.recording import Recording
 
 HEAD_BYTES = 65_536
@@ -46,6 +49,7 @@ class Format(Protocol):
     def read_all(
         self, homes: Sequence[Sequence[Path]], wanted: Collection[str] | None = None
     ) -> Iterator[list[Recording]]: ...
+    def follow(self) -> Read: ...
 
 
 # Where two formats of a run hold the same metric, the earlier one is believed: monitor.csv has

@@ -16,9 +16,11 @@ from pathlib import Path
 from tarslab.errors import BadLog
 from tarslab.runs.formats import csv_numbers, tabular
 from tarslab.runs.formats.columns import columns_of
-from tarslab.runs.formats.parallel import in_threads
+from tarslab.runs.formats.growing import Contents
+from tarslab.runs.formats.parallel import Read, in_threads
 from tarslab.runs.formats.text import (
     FIRST_LINE,
+    Content,
     content,
     decoded,
     parse_csv,
@@ -59,16 +61,28 @@ def read_all(
     return in_threads(NAME, partial(read, wanted=wanted, compiled=csv_numbers.pays(homes)), homes)
 
 
+def follow() -> Read:
+    """Reads the files of a home again and again, of each only what is new."""
+    return partial(read, content=Contents())
+
+
 def read(
-    paths: Sequence[Path], wanted: Collection[str] | None = None, *, compiled: bool = False
+    paths: Sequence[Path],
+    wanted: Collection[str] | None = None,
+    *,
+    compiled: bool = False,
+    content: Content = content,
 ) -> list[Recording]:
     """The runs in some files, what several say of one run put together; ``compiled`` changes
     nothing but the speed."""
-    return tabular.of_files(NAME, paths, partial(_read_file, wanted=wanted, compiled=compiled))
+    read_file = partial(_read_file, wanted=wanted, compiled=compiled, content=content)
+    return tabular.of_files(NAME, paths, read_file)
 
 
-def _read_file(path: Path, wanted: Collection[str] | None, compiled: bool) -> list[Recording]:
-    data = content(path)
+def _read_file(
+    path: Path, wanted: Collection[str] | None, compiled: bool, content: Content
+) -> list[Recording]:
+    data = decoded(content(path))
     columns = csv_numbers.number_columns(data) if compiled else None
     if columns is not None:
         return tabular.of_columns(path, NAME, columns, wanted)

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from tarslab.errors import BadLog
-from tarslab.runs.formats.parallel import in_processes
+from tarslab.runs.formats.parallel import Read, in_processes
 from tarslab.runs.recording import Recording, Series
 
 NAME = "evaluations"
@@ -49,6 +49,11 @@ def read_all(
 ) -> Iterator[list[Recording]]:
     """One Recording a home, with the wanted tags."""
     return in_processes(NAME, partial(read, wanted=wanted), homes)
+
+
+def follow() -> Read:
+    """Reads the files of a home again and again, the whole of each."""
+    return read
 
 
 def read(paths: Sequence[Path], wanted: Collection[str] | None = None) -> list[Recording]:

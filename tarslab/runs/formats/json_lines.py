@@ -11,17 +11,18 @@ A file may also be one list of such objects.
 
 import json
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
-from io import FileIO
+from io import BytesIO, FileIO
 from pathlib import Path
 from typing import Any
 
 from tarslab.errors import BadLog
 from tarslab.runs.formats import json_rows, tabular
 from tarslab.runs.formats.columns import plain
+from tarslab.runs.formats.growing import Contents
 from tarslab.runs.formats.json_rows import Schema, Tree, Values, taken_apart
-from tarslab.runs.formats.parallel import in_processes
+from tarslab.runs.formats.parallel import Read, in_processes
 from tarslab.runs.formats.several import tells_of_runs
 from tarslab.runs.identity import flat
 from tarslab.runs.recording import Recording
@@ -37,6 +38,8 @@ CONFIG = "config"
 # Decoded at once: large enough for few calls, small enough to stay in the processor's cache.
 PART_BYTES = 1 << 19
 MARK = b"\xef\xbb\xbf"
+
+Opened = Callable[[Path], FileIO | BytesIO]
 
 OF_THE_ROW = {*tabular.STEP_COLUMNS, *tabular.WALL_TIME_COLUMNS}
 BETWEEN = re.compile(r"[\s,]*")
@@ -78,11 +81,22 @@ def read_all(
     return in_processes(NAME, partial(read, wanted=wanted), homes)
 
 
-def read(paths: Sequence[Path], wanted: Collection[str] | None = None) -> list[Recording]:
+def follow() -> Read:
+    """Reads the files of a home again and again, of each only what is new."""
+    contents = Contents()
+    return partial(read, opened=lambda path: BytesIO(contents(path)))
+
+
+def read(
+    paths: Sequence[Path],
+    wanted: Collection[str] | None = None,
+    *,
+    opened: Opened = FileIO,
+) -> list[Recording]:
     """The runs in the files of one home; where two files of a run hold a tag, the first is it."""
     runs: dict[str, Recording] = {}
     for path in paths:
-        for found in _read_file(path, wanted):
+        for found in _read_file(path, wanted, opened):
             run = runs.setdefault(found.run, Recording(NAME, found.run))
             run.series = found.series | run.series
             run.config = found.config | run.config
@@ -90,9 +104,9 @@ def read(paths: Sequence[Path], wanted: Collection[str] | None = None) -> list[R
     return list(runs.values())
 
 
-def _read_file(path: Path, wanted: Collection[str] | None) -> list[Recording]:
+def _read_file(path: Path, wanted: Collection[str] | None, opened: Opened) -> list[Recording]:
     log = _Log(path, wanted)
-    with open(path, "rb", buffering=0) as file:
+    with opened(path) as file:
         log.read(file)
     if not log.rows:
         log.warnings = log.warnings or [f"{path}: the file is empty; nothing was written yet"]
@@ -123,7 +137,7 @@ class _Log:
         # Where lines begin that are no objects.
         self._bad: list[int] = []
 
-    def read(self, file: FileIO) -> None:
+    def read(self, file: FileIO | BytesIO) -> None:
         """Take all that a file holds."""
         start = file.read(4096).removeprefix(MARK).lstrip()
         file.seek(0)
@@ -134,7 +148,7 @@ class _Log:
         for values in self.columns.values():
             values.extend([None] * (self.rows - len(values)))
 
-    def _read_lines(self, file: FileIO) -> None:
+    def _read_lines(self, file: FileIO | BytesIO) -> None:
         for byte, buffer, size in _parts(file):
             if not self._tree:
                 self._learn_some(bytes(buffer[:size]))
@@ -236,7 +250,7 @@ class _Log:
                 objects.append(one)
 
 
-def _parts(file: FileIO) -> Iterator[tuple[int, bytearray, int]]:
+def _parts(file: FileIO | BytesIO) -> Iterator[tuple[int, bytearray, int]]:
     """The file in parts that end with a line: where each starts, and a buffer that begins with it
     and is used again, with its size."""
     start = len(MARK) if file.read(len(MARK)) == MARK else 0

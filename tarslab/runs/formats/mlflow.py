@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 import yaml
 
-from tarslab.runs.formats.parallel import in_processes
+from tarslab.runs.formats.growing import Contents
+from tarslab.runs.formats.parallel import Read, in_processes
+from tarslab.runs.formats.text import Content, content
 from tarslab.runs.identity import flat, printable
 from tarslab.runs.recording import Recording, Series
 
@@ -53,14 +55,24 @@ def read_all(
     return in_processes(NAME, partial(read, wanted=wanted), homes)
 
 
-def read(paths: Sequence[Path], wanted: Collection[str] | None = None) -> list[Recording]:
+def follow() -> Read:
+    """Reads the files of a home again and again, of each only what is new."""
+    return partial(read, content=Contents())
+
+
+def read(
+    paths: Sequence[Path],
+    wanted: Collection[str] | None = None,
+    *,
+    content: Content = content,
+) -> list[Recording]:
     """One run from the files of its metrics; it has the name that MLflow shows for it."""
     run = home(paths[0])
     recording = Recording(NAME, _name(run), config=_parameters(run / PARAMS))
     for path in paths:
         tag = printable(path.relative_to(run / METRICS).as_posix())
         if wanted is None or tag in wanted:
-            recording.series[tag] = _read_metric(path, recording.warnings)
+            recording.series[tag] = _read_metric(path, content(path), recording.warnings)
     recording.series = {tag: series for tag, series in recording.series.items() if series.points}
     return [recording]
 
@@ -112,8 +124,7 @@ def _literal(text: str) -> Any:
         return text
 
 
-def _read_metric(path: Path, warnings: list[str]) -> Series:
-    data = path.read_bytes()
+def _read_metric(path: Path, data: bytes, warnings: list[str]) -> Series:
     if not data.strip():
         warnings.append(f"{path}: the file is empty; nothing was written yet")
         return Series.of([], [], [])

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from tarslab.errors import BadLog
 from tarslab.runs.formats import csv_numbers
 from tarslab.runs.formats.columns import Column, columns_of
-from tarslab.runs.formats.parallel import in_threads
-from tarslab.runs.formats.text import content, parse_csv, sound_lines
+from tarslab.runs.formats.growing import Contents
+from tarslab.runs.formats.parallel import Read, in_threads
+from tarslab.runs.formats.text import Content, content, decoded, parse_csv, sound_lines
 from tarslab.runs.recording import Recording, Series
 
 NAME = "monitor"
@@ -53,7 +54,13 @@ def read_all(
     return in_threads(NAME, lambda paths: [read(paths, compiled=compiled)], homes)
 
 
-def read(paths: Sequence[Path], *, compiled: bool = False) -> Recording:
+def follow() -> Read:
+    """Reads the files of a home again and again, of each only what is new."""
+    contents = Contents()
+    return lambda paths: [read(paths, content=contents)]
+
+
+def read(paths: Sequence[Path], *, compiled: bool = False, content: Content = content) -> Recording:
     """One run from the monitors of its environments; a damaged monitor costs only itself.
 
     ``compiled`` changes nothing but the speed.
@@ -62,7 +69,7 @@ def read(paths: Sequence[Path], *, compiled: bool = False) -> Recording:
     episodes = []
     for path in paths:
         try:
-            of_file = _read_file(path, recording, compiled)
+            of_file = _read_file(path, recording, compiled, content)
         except BadLog as error:
             recording.warnings.append(str(error))
             continue
@@ -105,8 +112,10 @@ class Episodes(NamedTuple):
         )
 
 
-def _read_file(path: Path, recording: Recording, compiled: bool) -> Episodes | None:
-    data = content(path)
+def _read_file(
+    path: Path, recording: Recording, compiled: bool, content: Content
+) -> Episodes | None:
+    data = decoded(content(path))
     columns = csv_numbers.number_columns(data, data.find(b"\n") + 1) if compiled else None
     if columns is None:
         data, warnings = sound_lines(path, data)

@@ -21,32 +21,33 @@ MOST_HOMES_A_TASK = 16
 
 def in_processes(name: str, read: Read, homes: Sequence[Paths]) -> Iterator[list[Recording]]:
     """What ``read`` makes of the files of each home; for readers in Python, on all cores."""
-    careful = partial(_careful, name, read)
+    read_one = partial(careful, name, read)
     size = sum(os.path.getsize(path) for paths in homes for path in paths)
     if size < PROCESSES_PAY or len(homes) == 1 or cores() == 1:
-        yield from map(careful, homes)
+        yield from map(read_one, homes)
         return
     from joblib import Parallel, delayed
 
     yield from Parallel(n_jobs=cores(), return_as="generator")(
-        delayed(careful)(paths) for paths in homes
+        delayed(read_one)(paths) for paths in homes
     )
 
 
 def in_threads(name: str, read: Read, homes: Sequence[Paths]) -> Iterator[list[Recording]]:
     """What ``read`` makes of the files of each home; for readers that release the GIL."""
-    careful = partial(_careful, name, read)
+    read_one = partial(careful, name, read)
     if len(homes) == 1 or cores() == 1:
-        yield from map(careful, homes)
+        yield from map(read_one, homes)
         return
     # To hand over a task takes about as long as to read a small file.
     size = max(1, min(MOST_HOMES_A_TASK, len(homes) // (4 * cores())))
     tasks = [homes[start : start + size] for start in range(0, len(homes), size)]
     with ThreadPoolExecutor(cores()) as pool:
-        yield from chain.from_iterable(pool.map(lambda task: [*map(careful, task)], tasks))
+        yield from chain.from_iterable(pool.map(lambda task: [*map(read_one, task)], tasks))
 
 
-def _careful(name: str, read: Read, paths: Paths) -> list[Recording]:
+def careful(name: str, read: Read, paths: Paths) -> list[Recording]:
+    """What ``read`` makes of some files, or a Recording that warns of why it cannot."""
     try:
         return read(paths)
     except (BadLog, OSError) as error:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from tarslab.errors import BadLog
 from tarslab.runs.formats import tabular
-from tarslab.runs.formats.parallel import in_threads
+from tarslab.runs.formats.parallel import Read, in_threads
 from tarslab.runs.recording import Recording
 
 NAME = "parquet"
@@ -46,6 +46,11 @@ def read_all(
 ) -> Iterator[list[Recording]]:
     """One Recording for every run in the files of a home."""
     return in_threads(NAME, partial(read, wanted=wanted), homes)
+
+
+def follow() -> Read:
+    """Reads the files of a home again and again, the whole of each."""
+    return read
 
 
 def read(paths: Sequence[Path], wanted: Collection[str] | None = None) -> list[Recording]:

@@ -6,6 +6,7 @@ import re
 import zlib
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,18 +21,20 @@ QUOTED_CELL = re.compile(rb'(?:\A|[,;\t\n])[ ]*(")(?:[^"]|"")*("|\Z)')
 LATE_QUOTE = re.compile(rb'[,;\t]\s+"|^\s+"', re.MULTILINE)
 BLOCK = 1 << 20
 
+Content = Callable[[Path], bytes]
+
 
 def content(path: Path) -> bytes:
-    """The bytes of a file, unpacked where it is gzip, as UTF-8 where it is UTF-16.
-
-    Of a gzip file that is cut off or damaged, what can be unpacked.
-    """
+    """The bytes of a file."""
     with open(path, "rb", buffering=0) as file:
-        return decoded(file.read())
+        return file.read()
 
 
 def decoded(data: bytes) -> bytes:
-    """``content`` of the first bytes of a file, or of all."""
+    """The bytes of a file, or its first, unpacked where it is gzip, as UTF-8 where it is UTF-16.
+
+    Of a gzip file that is cut off or damaged, what can be unpacked.
+    """
     if data.startswith(GZIP):
         data = _unpacked(data)
     if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):

@@ -6,16 +6,18 @@ the text table in which CleanRL keeps its hyperparameters.
 
 ``reading`` feeds a file to a ``frames.Reader``: ``gathering`` for small ones, which needs no
 compiled code, ``scanning`` with its ``kernels`` for large ones. What either finds unusual goes to
-``events``, which reads any event.
+``events``, which reads any event. ``tailing`` goes on where it had stopped.
 """
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
-from tarslab.runs.formats.parallel import in_threads
+from tarslab.runs.formats.parallel import Read, in_threads
 from tarslab.runs.formats.tfevents.frames import HEAD, masked_crc
-from tarslab.runs.formats.tfevents.reading import COMPILED_PAYS, read_file
+from tarslab.runs.formats.tfevents.reading import COMPILED_PAYS, EventFile, read_file
+from tarslab.runs.formats.tfevents.tailing import Tail
 from tarslab.runs.recording import Recording, Series
 
 NAME = "tfevents"
@@ -48,28 +50,35 @@ def read_all(
     """One Recording a home, with every tag."""
     size = sum(_size(path) for paths in homes for path in paths)
     compiled, split = size >= COMPILED_PAYS, len(homes) == 1
-    return in_threads(NAME, lambda paths: [read(paths, compiled=compiled, split=split)], homes)
+    read_one = partial(read_file, compiled=compiled, split=split)
+    return in_threads(NAME, lambda paths: [read(paths, read_one)], homes)
 
 
-def read(paths: Sequence[Path], *, compiled: bool = False, split: bool = False) -> Recording:
+def follow() -> Read:
+    """Reads the files of a home again and again, of each only the events that are new."""
+    tail = Tail()
+    return lambda paths: [read(paths, tail.read)]
+
+
+def read(paths: Sequence[Path], read_one: Callable[[Path], EventFile] = read_file) -> Recording:
     """One run from its event files, put in order of their first event's wall time."""
     recording = Recording(NAME)
     files = []
     for path in paths:
         try:
-            reader, warning = read_file(path, compiled=compiled, split=split)
+            file = read_one(path)
         except OSError as error:
             recording.warnings.append(f"{path}: {error.strerror}; left out")
             continue
-        if warning:
-            recording.warnings.append(warning)
-        files.append((reader.started, path.name, reader))
-    files.sort(key=lambda file: file[:2])
+        if file.warning:
+            recording.warnings.append(file.warning)
+        files.append((file.started, path.name, file))
+    files.sort(key=lambda one: one[:2])
 
     parts: dict[str, list[Series]] = {}
-    for _, _, reader in files:
-        recording.config |= reader.config
-        for tag, series in reader.series().items():
+    for _, _, file in files:
+        recording.config |= file.config
+        for tag, series in file.series.items():
             parts.setdefault(tag, []).append(series)
     recording.series = {
         tag: Series.joined(parts[tag]) if len(parts[tag]) > 1 else parts[tag][0]

@@ -8,13 +8,14 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from tarslab.cores import cores
 from tarslab.runs.formats.tfevents.frames import CUT_OFF, Reader
 from tarslab.runs.formats.tfevents.gathering import Gatherer
+from tarslab.runs.recording import Series
 
 if TYPE_CHECKING:
     from tarslab.runs.formats.tfevents.scanning import Scanner
@@ -27,35 +28,50 @@ SPLIT_PAYS = 16_000_000
 PIECE = 1 << 20
 
 
-def read_file(path: Path, *, compiled: bool, split: bool) -> tuple[Reader, str | None]:
-    """A reader that has taken all sound events, and a warning where these are not the whole file.
+class EventFile(NamedTuple):
+    """What one event file holds."""
 
-    ``split`` allows a second thread.
-    """
+    started: float
+    """The earliest wall time."""
+    series: dict[str, Series]
+    config: dict[str, Any]
+    warning: str | None
+    """Why some of it was not read."""
+
+
+def read_file(path: Path, *, compiled: bool = False, split: bool = False) -> EventFile:
+    """All sound events of a file; ``compiled`` and ``split``, in two threads, change nothing but
+    the speed."""
     with open(path, "rb", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
-        if not size:
-            return Gatherer(), (
-                f"{path}: the event file is empty; the writer may not have flushed yet"
-            )
-        if not compiled:
-            reader: Reader = Gatherer()
-            reached, damage = read_part(file, reader, 0, size)
-        elif split and size >= SPLIT_PAYS and cores() > 1:
+        if compiled and split and size >= SPLIT_PAYS and cores() > 1:
             reader, reached, damage = _read_halves(path, file, size)
         else:
-            reader = _scanner()
+            reader = new_reader(compiled)
             reached, damage = read_part(file, reader, 0, size)
+    warning = warning_of(path, damage, reached, size)
+    return EventFile(reader.started, reader.series(), reader.config, warning)
+
+
+def new_reader(compiled: bool) -> Reader:
+    """A reader of small files, or of large ones."""
+    return _scanner() if compiled else Gatherer()
+
+
+def warning_of(path: Path, damage: str | None, reached: int, size: int) -> str | None:
+    """What to say of a file that was read up to a place, None where that is all."""
+    if not size:
+        return f"{path}: the event file is empty; the writer may not have flushed yet"
     if damage is None:
-        return reader, None
+        return None
     what_was_read = "all before it was read" if reached else "nothing could be read"
-    return reader, f"{path}: {damage} at byte {reached} of {size}; {what_was_read}"
+    return f"{path}: {damage} at byte {reached} of {size}; {what_was_read}"
 
 
 def read_part(file: FileIO, reader: Reader, start: int, end: int) -> tuple[int, str | None]:
     """Feed the bytes from ``start`` to ``end``; where the sound events end, and why before."""
     file.seek(start)
-    buffer = np.empty(min(PIECE, end - start), np.uint8)
+    buffer = np.empty(max(1, min(PIECE, end - start)), np.uint8)
     reached, held = start, 0
     while True:
         room = buffer[held : held + end - reached - held]
