@@ -26,10 +26,10 @@ FILES = {
     "json": "metrics.jsonl",
     "mlflow": "metrics/reward",
 }
-HEADER, EPISODES = re.split(rb"(?<=t\n)", (RUN / "0.monitor.csv").read_bytes(), maxsplit=1)
+MONITOR = (RUN / "0.monitor.csv").read_bytes().splitlines(keepends=True)
 LOGS = {
     "tfevents": next(RUN.glob("events.out.tfevents.*")).read_bytes()[:30_000],
-    "monitor": HEADER + 20 * EPISODES,
+    "monitor": b"".join(MONITOR[:2] + 20 * MONITOR[2:]),
     "csv": (RUN / "progress.csv").read_bytes(),
     "json": b"".join(b'{"step": %d, "reward": %d.5}\n' % (n, n) for n in range(300)),
     "mlflow": b"".join(b"%d %d.5 %d\n" % (1_700_000_000_000 + n, n, n) for n in range(300)),
