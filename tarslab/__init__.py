@@ -9,25 +9,29 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tarslab import charts, dashboards, errors, reports, runs, stats
     from tarslab.errors import TarslabError
-    from tarslab.runs import Run, Runs, load
+    from tarslab.runs import LiveRuns, Run, Runs, follow, load
 
 __version__ = "0.1.0"
 
 _ROOMS = ("charts", "dashboards", "errors", "reports", "runs", "stats")
 _NAMES = {
+    "follow": "tarslab.runs",
     "load": "tarslab.runs",
+    "LiveRuns": "tarslab.runs",
     "Run": "tarslab.runs",
     "Runs": "tarslab.runs",
     "TarslabError": "tarslab.errors",
 }
 
 __all__ = [
+    "LiveRuns",
     "Run",
     "Runs",
     "TarslabError",
     "charts",
     "dashboards",
     "errors",
+    "follow",
     "load",
     "reports",
     "runs",

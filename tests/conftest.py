@@ -1,10 +1,13 @@
-"""Log files written by real writers."""
+"""Log files written by real writers, and a cache of the tests' own."""
 
+import os
+import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from platformdirs import user_cache_path
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
@@ -14,6 +17,20 @@ from tarslab.runs import Run, Runs, Series
 
 Scalar = tuple[str, int, float]
 WriteEvents = Callable[..., Path]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep what tests and notebooks load out of the user's cache folder."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return
+    patch = pytest.MonkeyPatch()
+    folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+    config.add_cleanup(folder.cleanup)
+    config.add_cleanup(patch.undo)
+    # Playwright looks there for its browsers.
+    if "PLAYWRIGHT_BROWSERS_PATH" not in os.environ:
+        patch.setenv("PLAYWRIGHT_BROWSERS_PATH", str(user_cache_path("ms-playwright")))
+    patch.setenv("XDG_CACHE_HOME", folder.name)
 
 
 @pytest.fixture

@@ -4,18 +4,35 @@ import glob
 import os
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path, PurePath
+from stat import S_ISDIR, S_ISREG
 from typing import NamedTuple
 
 from tarslab import bundled
 from tarslab.errors import BadArgument, BadLog, LogNotFound, LogWarning
 from tarslab.runs import identity, remote
-from tarslab.runs.formats import FORMATS, Format, detect
+from tarslab.runs.formats import FORMATS, Format, detect, mlflow
 
 PathLike = str | os.PathLike[str]
+Detect = Callable[[Path], Format | None]
+
+
+class Stamp(NamedTuple):
+    """What changes with a file."""
+
+    size: int
+    modified: int
+    """In nanoseconds, as the writer may set it."""
+    changed: int
+    """In nanoseconds, as no writer can set it (on Windows when the file was made)."""
+
+    @classmethod
+    def of(cls, stat: os.stat_result) -> "Stamp":
+        """The stamp in what ``os.stat`` says."""
+        return cls(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
 
 @dataclass
@@ -25,22 +42,20 @@ class RunFiles:
     name: str
     path: Path
     """The run's folder, or its file where the file is a run of its own."""
+    folder: Path
+    """The run's folder, or that of its file."""
+    shown: str
+    """The path for people: of a local copy the URL."""
     files: dict[str, list[Path]] = field(default_factory=dict)
     below: PurePath = field(default_factory=PurePath)
     """The path from the folder that was asked for on."""
-
-    @property
-    def folder(self) -> Path:
-        return self.path if self.path.is_dir() else self.path.parent
-
-    def by_format(self) -> Iterator[tuple[Format, list[Path]]]:
-        """Formats in order of trust."""
-        for format in FORMATS:
-            if format.NAME in self.files:
-                yield format, self.files[format.NAME]
+    stamps: dict[Path, Stamp] = field(default_factory=dict)
+    """Of each log file, from before its first byte was read."""
+    configs: list[Path] = field(default_factory=list)
+    """The configuration files beside the logs."""
 
 
-def find_runs(paths: PathLike | Iterable[PathLike]) -> list[RunFiles]:
+def find_runs(paths: PathLike | Iterable[PathLike], *, detect: Detect = detect) -> list[RunFiles]:
     """The runs in folders, files, globs, URLs or ``bundled:`` names, in order of their names.
 
     A run is named by its path below the folder that was asked for. Raises LogNotFound where a
@@ -48,15 +63,18 @@ def find_runs(paths: PathLike | Iterable[PathLike]) -> list[RunFiles]:
     (LogWarning) of what cannot be opened.
     """
     targets = _targets(paths)
-    base = _common_folder([target.path for target in targets])
     seen: Counter[str] = Counter()
-    found: dict[Path, RunFiles] = {}
+    unreadable: list[OSError] = []
+    found: dict[str, RunFiles] = {}
+    known: set[tuple[str, int, int]] = set()
+    listed: dict[str, list[str]] = {}
     for target in targets:
-        for path in _files_below(target.path):
+        for file, stat in _files_below(target.path, listed, unreadable):
+            path = Path(file)
             try:
                 format = detect(path)
             except OSError as error:
-                warnings.warn(f"{path}: {error.strerror}; left out", LogWarning, stacklevel=3)
+                unreadable.append(OSError(error.errno, error.strerror, file))
                 seen["unreadable"] += 1
                 continue
             if format is None:
@@ -67,10 +85,20 @@ def find_runs(paths: PathLike | Iterable[PathLike]) -> list[RunFiles]:
                 seen[path.suffix or "no ending"] += 1
                 continue
             own = format.home(path)
-            run = found.setdefault(Path(os.path.abspath(own)), RunFiles("", own))
-            files = run.files.setdefault(format.NAME, [])
-            if not any(path.samefile(other) for other in files):
-                files.append(path)
+            home = os.path.abspath(own)
+            # Reached in two ways it is one file still.
+            if (home, stat.st_dev, stat.st_ino) in known:
+                continue
+            known.add((home, stat.st_dev, stat.st_ino))
+            if home not in found:
+                folder = path.parent if own == path else own
+                shown = remote.shown(own) if target.copied else str(own)
+                found[home] = RunFiles("", own, folder, shown)
+            found[home].files.setdefault(format.NAME, []).append(path)
+            found[home].stamps[path] = Stamp.of(stat)
+    for closed in unreadable:
+        place = remote.shown(closed.filename)
+        warnings.warn(f"{place}: {closed.strerror}; left out", LogWarning, stacklevel=3)
     if not found:
         places = ", ".join(remote.shown(target.path) for target in targets)
         kinds = ", ".join(f"{count} {kind}" for kind, count in seen.most_common(8))
@@ -78,25 +106,48 @@ def find_runs(paths: PathLike | Iterable[PathLike]) -> list[RunFiles]:
             f"no training logs in {places}: looked for {_looked_for()}; "
             f"saw {f'{seen.total()} other files ({kinds})' if seen else 'no files at all'}"
         )
-    _name(found, base)
+    _name(found, _common_folder([target.path for target in targets], found))
+    folders = {run.folder for run in found.values()}
+    configs = {folder: identity.config_files(folder, listed) for folder in folders}
+    for run in found.values():
+        run.configs = configs[run.folder]
     return sorted(found.values(), key=lambda run: run.name)
+
+
+def settings_files(runs: Iterable[RunFiles]) -> list[Path]:
+    """The files beside the logs that are read with them."""
+    runs = list(runs)
+    found = [*dict.fromkeys(path for run in runs for path in run.configs)]
+    for home in (run.path for run in runs if mlflow.NAME in run.files):
+        found += [home / mlflow.META, home / "tags" / "mlflow.runName"]
+        found += sorted((home / mlflow.PARAMS).rglob("*"))
+    return [path for path in found if path.is_file()]
 
 
 def fingerprint(paths: PathLike | Iterable[PathLike]) -> str:
     """SHA-256 over the names and contents of the files that ``load`` would read, in hex."""
     digest = sha256()
     for run in find_runs(paths):
-        files = [path for _, paths_of in run.by_format() for path in paths_of]
-        for path in sorted({*files, *identity.config_files(run.folder)}):
+        for path in sorted({*run.stamps, *settings_files([run])}):
             digest.update(f"{run.name}/{path.name}\0".encode())
             digest.update(sha256(path.read_bytes()).digest())
     return digest.hexdigest()
+
+
+def absolute(path: PathLike) -> str:
+    """A path, glob, URL or ``bundled:`` name as it means the same in every folder."""
+    text = os.fspath(path)
+    if remote.is_url(text) or text.startswith(bundled.PREFIX):
+        return text
+    return os.path.abspath(os.path.expanduser(text.removeprefix("file://")))
 
 
 class _Target(NamedTuple):
     path: Path
     named: bool
     """Whether the user named this very path, and not a glob that it matches."""
+    copied: bool = False
+    """Whether it is a local copy of what a URL names."""
 
 
 def _targets(paths: PathLike | Iterable[PathLike]) -> list[_Target]:
@@ -112,7 +163,8 @@ def _targets(paths: PathLike | Iterable[PathLike]) -> list[_Target]:
             targets.append(_Target(bundled.data(text.removeprefix(bundled.PREFIX)), True))
             continue
         if remote.is_url(text):
-            targets += [_Target(path, not remote.is_glob(text)) for path in remote.fetch(text)]
+            named = not remote.is_glob(text)
+            targets += [_Target(path, named, copied=True) for path in remote.fetch(text)]
             continue
         path = Path(text.removeprefix("file://")).expanduser()
         if os.path.exists(path):
@@ -134,46 +186,65 @@ def _nearest(path: Path) -> str:
     return f"; {parent}{os.sep} holds {shown or 'nothing'}"
 
 
-def _files_below(target: Path) -> Iterator[Path]:
-    """The files of a folder tree, hidden ones left out; links are followed, each folder once."""
+def _files_below(
+    target: Path, listed: dict[str, list[str]], unreadable: list[OSError]
+) -> Iterator[tuple[str, os.stat_result]]:
+    """The files of a folder tree, hidden ones left out; links are followed, each folder once.
+
+    Adds to ``listed`` the names in each folder, to ``unreadable`` what cannot be looked into.
+    """
     if target.is_file():
-        yield target
+        yield str(target), target.stat()
         return
-
-    def unreadable(error: OSError) -> None:
-        warnings.warn(f"{error.filename}: {error.strerror}; left out", LogWarning, stacklevel=5)
-
-    visited: set[str] = set()
-    for folder, subfolders, names in os.walk(target, followlinks=True, onerror=unreadable):
-        if (real := os.path.realpath(folder)) in visited:
-            subfolders.clear()
+    visited: set[tuple[int, int]] = set()
+    waiting = [(str(target), target.stat())]
+    while waiting:
+        folder, stat = waiting.pop()
+        if (stat.st_dev, stat.st_ino) in visited:
             continue
-        visited.add(real)
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        for name in sorted(names):
-            path = Path(folder, name)
-            if not name.startswith(".") and path.is_file():
-                yield path
+        visited.add((stat.st_dev, stat.st_ino))
+        try:
+            names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+        except OSError as error:
+            unreadable.append(error)
+            continue
+        listed[folder] = names
+        below = [(path, _stat(path)) for path in (os.path.join(folder, name) for name in names)]
+        yield from ((path, found) for path, found in below if found and S_ISREG(found.st_mode))
+        waiting += [(p, found) for p, found in reversed(below) if found and S_ISDIR(found.st_mode)]
 
 
-def _common_folder(targets: Sequence[Path]) -> Path:
+def _stat(path: str) -> os.stat_result | None:
+    """None for what is gone, and for a link that leads nowhere."""
+    try:
+        return os.stat(path)
+    except OSError:
+        return None
+
+
+def _common_folder(targets: Sequence[Path], homes: Iterable[str]) -> str:
+    """The lowest folder above all that was asked for, and above what that turned out to be of."""
     folders = [os.path.abspath(t if t.is_dir() else t.parent) for t in targets]
-    return Path(os.path.commonpath(folders))
+    return os.path.commonpath([*folders, *homes])
 
 
-def _name(found: dict[Path, RunFiles], base: Path) -> None:
+def _name(found: dict[str, RunFiles], base: str) -> None:
     """Name runs by their path below ``base``; a file keeps its ending where two would clash."""
     names = {}
-    for path, run in found.items():
-        relative = path.relative_to(base)
-        stem = relative.with_suffix("") if path.is_file() else relative
-        run.below = PurePath(base.name) / stem
-        full = relative.as_posix()
-        names[path] = (path.name if relative == Path() else stem.as_posix(), full)
+    for home, run in found.items():
+        full = home[len(base) :].strip(os.sep).replace(os.sep, "/")
+        short = full if run.folder == run.path else _without_endings(full)
+        run.below = PurePath(os.path.basename(base), short)
+        names[home] = (short or os.path.basename(home), full or ".")
     taken = Counter(short for short, _ in names.values())
-    for path, run in found.items():
-        short, full = names[path]
+    for home, run in found.items():
+        short, full = names[home]
         run.name = identity.printable(full if taken[short] > 1 else short)
+
+
+def _without_endings(name: str) -> str:
+    stem, ending = os.path.splitext(name)
+    return os.path.splitext(stem)[0] if ending == ".gz" else stem
 
 
 def _looked_for() -> str:

@@ -5,8 +5,10 @@ else from folder names that can mean nothing else, else missing.
 """
 
 import json
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from functools import lru_cache
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -39,6 +41,9 @@ TUNE_TRIAL = re.compile(
     r"(?:_\d+(?:_(?P<settings>[^=]+=.*))?)?_\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d\w*"
 )
 SEED_SETTING = re.compile(r"(?:^|,)seed=(\d+)(?:,|$)")
+# What may open a level of nesting in YAML; a level takes half a kilobyte of the C loader's stack.
+NESTING = re.compile(r"[\[{:?-]")
+MOST_NESTED = 500
 NUMBERED = re.compile(r"(.+)_\d+")
 ALGO_AND_ENV = re.compile(r"([A-Za-z0-9]+)[_-](.+)")
 
@@ -55,10 +60,21 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def config_files(folder: Path) -> list[Path]:
-    """The configuration files that ``read_config`` reads."""
-    places = (folder, *_zoo_folders(folder))
-    return [p / name for p in places for name in CONFIG_NAMES if (p / name).is_file()]
+def config_files(folder: Path, listed: Mapping[str, Collection[str]] | None = None) -> list[Path]:
+    """The configuration files that ``read_config`` reads.
+
+    ``listed`` are the names in folders that were looked into already.
+    """
+    found = []
+    for place in (folder, *_zoo_folders(folder)):
+        names = listed.get(str(place)) if listed else None
+        if names is None:
+            try:
+                names = os.listdir(place)
+            except OSError:
+                continue
+        found += [place / name for name in CONFIG_NAMES if name in names]
+    return [path for path in found if path.is_file()]
 
 
 def identify(config: Mapping[str, Any], path: PurePath) -> dict[str, Any]:
@@ -79,6 +95,7 @@ def identify(config: Mapping[str, Any], path: PurePath) -> dict[str, Any]:
 
 def hyperparameters(config: Mapping[str, Any]) -> dict[str, Any]:
     """``hp.<name>`` for all of the config but what ``identify`` makes of it."""
+    config = flat(config)
     used = {key for key in (*ALGO_KEYS, *ENV_KEYS) if isinstance(config.get(key), str)}
     used |= {key for key in SEED_KEYS if _whole(config.get(key)) is not None}
     return {f"hp.{key}": value for key, value in config.items() if key not in used}
@@ -99,8 +116,10 @@ def flat(config: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
             found[f"{prefix}{key}"] = printable(value)
         elif isinstance(value, int) and abs(value) >= 2**63:
             found[f"{prefix}{key}"] = str(value)
-        elif isinstance(value, int | float) or value is None:
+        elif isinstance(value, int) or value is None:
             found[f"{prefix}{key}"] = value
+        elif isinstance(value, float):
+            found[f"{prefix}{key}"] = float(value)
         else:
             found[f"{prefix}{key}"] = json.dumps(value, default=str)
     return found
@@ -109,15 +128,20 @@ def flat(config: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
 def _from_path(path: PurePath) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for part in path.parts:
-        if match := CLEANRL_RUN.fullmatch(part):
-            found |= match.groupdict()
-        elif match := SEED_PART.fullmatch(part.lower()):
-            found["seed"] = match[1]
-        elif match := TUNE_TRIAL.fullmatch(part):
-            found |= _trial(match)
-        else:
-            found |= _algo_and_env(part)
+        found |= _from_part(part)
     return found
+
+
+# Runs of one experiment share most of their path.
+@lru_cache(maxsize=4096)
+def _from_part(part: str) -> Mapping[str, Any]:
+    if match := CLEANRL_RUN.fullmatch(part):
+        return match.groupdict()
+    if match := SEED_PART.fullmatch(part.lower()):
+        return {"seed": match[1]}
+    if match := TUNE_TRIAL.fullmatch(part):
+        return _trial(match)
+    return _algo_and_env(part)
 
 
 def _trial(name: re.Match[str]) -> dict[str, str]:
@@ -171,7 +195,7 @@ def _whole(value: Any) -> int | None:
 def _parse(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8-sig")
-        content = json.loads(text) if path.suffix == ".json" else yaml.load(text, _ConfigLoader)
+        content = json.loads(text) if path.suffix == ".json" else yaml.load(text, _loader(text))
         return flat(_without_wandb(content)) if isinstance(content, dict) else {}
     except (ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
@@ -190,26 +214,37 @@ def _without_wandb(config: dict[Any, Any]) -> dict[Any, Any]:
     }
 
 
+def _loader(text: str) -> type[Any]:
+    """The C loader is eight times as fast, but deep nesting overflows its stack: it gets only texts
+    that have no room for any."""
+    return _FastLoader if len(NESTING.findall(text)) < MOST_NESTED else _ConfigLoader
+
+
 class _ConfigLoader(yaml.SafeLoader):
     """Plain YAML, and the OrderedDict and tuples that rl-baselines3-zoo writes."""
 
 
-def _ordered_dict(loader: _ConfigLoader, node: yaml.Node) -> dict[Any, Any]:
+class _FastLoader(yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader):  # type: ignore[misc]
+    """The same in C, where PyYAML was built with it."""
+
+
+def _ordered_dict(loader: yaml.SafeLoader, node: yaml.Node) -> dict[Any, Any]:
     if not isinstance(node, yaml.SequenceNode):
         return {}
     arguments = loader.construct_sequence(node, deep=True)
     return dict(arguments[0]) if arguments else {}
 
 
-def _sequence(loader: _ConfigLoader, node: yaml.SequenceNode) -> list[Any]:
+def _sequence(loader: yaml.SafeLoader, node: yaml.SequenceNode) -> list[Any]:
     return loader.construct_sequence(node, deep=True)
 
 
-def _as_text(_: _ConfigLoader, suffix: str, node: yaml.Node) -> str:
+def _as_text(_: yaml.SafeLoader, suffix: str, node: yaml.Node) -> str:
     return f"{suffix} {getattr(node, 'value', '')}".strip()
 
 
 _PYTHON = "tag:yaml.org,2002:python/"
-_ConfigLoader.add_constructor(f"{_PYTHON}object/apply:collections.OrderedDict", _ordered_dict)
-_ConfigLoader.add_constructor(f"{_PYTHON}tuple", _sequence)
-_ConfigLoader.add_multi_constructor(_PYTHON, _as_text)
+for _one in (_ConfigLoader, _FastLoader):
+    _one.add_constructor(f"{_PYTHON}object/apply:collections.OrderedDict", _ordered_dict)
+    _one.add_constructor(f"{_PYTHON}tuple", _sequence)
+    _one.add_multi_constructor(_PYTHON, _as_text)

@@ -39,6 +39,10 @@ class Series(NamedTuple):
         return Series(self.step[places], self.wall_time[places], self.value[places])
 
 
+class Unfinished(str):
+    """A warning of a file that breaks off in the middle: the rest may be still to come."""
+
+
 @dataclass
 class Recording:
     """All that the files of one format say of one run."""

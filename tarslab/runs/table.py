@@ -53,29 +53,7 @@ class Runs:
     @classmethod
     def of(cls, runs: Sequence[Run]) -> "Runs":
         """Build the tables from runs, whose names must differ."""
-        names = sorted(run.name for run in runs)
-        if repeated := {a for a, b in pairwise(names) if a == b}:
-            raise BadArgument(f"two runs are named {sorted(repeated)[0]!r}")
-        runs = sorted(runs, key=lambda run: run.name)
-        metrics = sorted({metric for run in runs for metric in run.series}, key=_metric_order)
-        series = [
-            (run_code, metric_code, run.series[metric])
-            for run_code, run in enumerate(runs)
-            for metric_code, metric in enumerate(metrics)
-            if metric in run.series
-        ]
-        lengths = [one.points for _, _, one in series]
-        joined = Series.joined([one for _, _, one in series] or [Series.of([], [], [])])
-        scalars = pd.DataFrame(
-            {
-                "run": _category([code for code, _, _ in series], lengths, names),
-                "metric": _category([code for _, code, _ in series], lengths, metrics),
-                "step": joined.step,
-                "wall_time": joined.wall_time,
-                "value": joined.value,
-            }
-        )
-        return cls(scalars, _about(runs, scalars))
+        return Contents.of(runs).tables()
 
     @property
     def names(self) -> list[str]:
@@ -99,7 +77,7 @@ class Runs:
         for column, wanted in columns.items():
             if column not in table:
                 raise BadArgument(f"no column {column!r}; runs have {', '.join(table.columns)}")
-            values = _as_list(wanted)
+            values = as_list(wanted)
             known = set(self.table[column].dropna())
             unknown = [value for value in values if value not in known]
             chosen = table[table[column].isin(values)]
@@ -107,16 +85,17 @@ class Runs:
                 there = ", ".join(sorted({str(v) for v in table[column].dropna()})) or "none"
                 raise BadArgument(f"no run has {column} {unknown or values}; there are {there}")
             table = chosen
-        scalars = self.scalars[self.scalars["run"].isin(table["run"])]
+        chosen_rows = _rows(self.scalars["run"], table["run"])
         if metric is not None:
-            metrics = _as_list(metric)
+            metrics = as_list(metric)
             unknown = [name for name in metrics if name not in self.metrics]
-            scalars = scalars[scalars["metric"].isin(metrics)]
-            if unknown or scalars.empty:
+            chosen_rows &= _rows(self.scalars["metric"], metrics)
+            if unknown or not chosen_rows.any():
                 raise NotLogged(
                     f"no run has a metric {', '.join(map(str, unknown or metrics))}; "
                     f"there are {', '.join(self.metrics)}"
                 )
+        scalars = self.scalars[chosen_rows]
         scalars = scalars.assign(
             run=scalars["run"].cat.remove_unused_categories(),
             metric=scalars["metric"].cat.remove_unused_categories(),
@@ -144,9 +123,8 @@ class Runs:
 
     def __repr__(self) -> str:
         runs = "run" if len(self) == 1 else "runs"
-        return (
-            f"<Runs: {len(self)} {runs}, {len(self.metrics)} metrics, {len(self.scalars)} points>"
-        )
+        metrics, points = len(self.metrics), len(self.scalars)
+        return f"<{type(self).__name__}: {len(self)} {runs}, {metrics} metrics, {points} points>"
 
     def _repr_html_(self) -> str:
         shown = self.table[["run", "algo", "env", "seed", "format", "points", "non_finite"]]
@@ -154,47 +132,125 @@ class Runs:
         return str(shown.to_html(index=False, max_rows=20, na_rep="", border=0, justify="left"))
 
 
-def _about(runs: Sequence[Run], scalars: pd.DataFrame) -> pd.DataFrame:
-    table = pd.DataFrame(
-        {
-            "run": pd.Series([run.name for run in runs], dtype="str"),
-            "algo": pd.Series([run.algo for run in runs], dtype="str"),
-            "env": pd.Series([run.env for run in runs], dtype="str"),
-            "seed": pd.array([run.seed for run in runs], dtype="Int64"),
-            "format": pd.Series([run.format for run in runs], dtype="str"),
-            "path": pd.Series([run.path for run in runs], dtype="str"),
-            **_counts(scalars, [run.name for run in runs]),
-            "episodes": pd.array(
-                [run.series["reward"].points if run.episodic else None for run in runs],
-                dtype="Int64",
-            ),
-        }
-    )
-    parameters = pd.DataFrame([dict(run.hyperparameters) for run in runs], index=table.index)
-    parameters = parameters.reindex(columns=sorted(parameters.columns)).convert_dtypes()
-    return pd.concat([table, parameters], axis=1)
+def as_list(wanted: Any) -> list[Any]:
+    """What is asked for as one value or a list of them."""
+    return list(wanted) if isinstance(wanted, list | tuple | set | np.ndarray) else [wanted]
+
+
+@dataclass
+class Contents:
+    """What the tables are made of: every series of every run, one after the other."""
+
+    runs: Sequence[Run]
+    """In order of their names. Of their ``series`` nothing is needed any more."""
+    episodes: Sequence[int | None]
+    """How many each run recorded one by one."""
+    non_finite: Sequence[int]
+    """How many points of each run are NaN or infinite."""
+    metrics: Sequence[str]
+    """In the order that they have in each run."""
+    run: NDArray[np.int32]
+    """Of each series its place in ``runs``."""
+    metric: NDArray[np.int32]
+    """Of each series its place in ``metrics``."""
+    points: NDArray[np.int64]
+    """The length of each series."""
+    columns: Series
+    """All series joined."""
+
+    @classmethod
+    def of(cls, runs: Sequence[Run]) -> "Contents":
+        """What the tables of some runs are made of; their names must differ."""
+        runs = sorted(runs, key=lambda run: run.name)
+        if repeated := [a.name for a, b in pairwise(runs) if a.name == b.name]:
+            raise BadArgument(f"two runs are named {repeated[0]!r}")
+        metrics = sorted({metric for run in runs for metric in run.series}, key=_metric_order)
+        places = {metric: place for place, metric in enumerate(metrics)}
+        present = [
+            (run_place, places[metric], run.series[metric])
+            for run_place, run in enumerate(runs)
+            for metric in sorted(run.series, key=places.__getitem__)
+        ]
+        columns = Series.joined([series for _, _, series in present] or [Series.of([], [], [])])
+        of_runs = [sum(series.points for series in run.series.values()) for run in runs]
+        ends = np.cumsum([0, *of_runs])
+        return cls(
+            runs,
+            [run.series["reward"].points if run.episodic else None for run in runs],
+            [_non_finite(columns.value[start:end]) for start, end in pairwise(ends)],
+            metrics,
+            np.array([run for run, _, _ in present], dtype=np.int32),
+            np.array([metric for _, metric, _ in present], dtype=np.int32),
+            np.array([series.points for _, _, series in present], dtype=np.int64),
+            columns,
+        )
+
+    def tables(self) -> Runs:
+        """The two tables; the columns of ``scalars`` are those here, not copied."""
+        names = [run.name for run in self.runs]
+        scalars = pd.DataFrame(
+            {
+                "run": _category(self.run, self.points, names),
+                "metric": _category(self.metric, self.points, self.metrics),
+                "step": self.columns.step,
+                "wall_time": self.columns.wall_time,
+                "value": self.columns.value,
+            },
+            copy=False,
+        )
+        table = pd.DataFrame(
+            {
+                "run": pd.Series(names, dtype="str"),
+                "algo": pd.Series([run.algo for run in self.runs], dtype="str"),
+                "env": pd.Series([run.env for run in self.runs], dtype="str"),
+                "seed": pd.array([run.seed for run in self.runs], dtype="Int64"),
+                "format": pd.Series([run.format for run in self.runs], dtype="str"),
+                "path": pd.Series([run.path for run in self.runs], dtype="str"),
+                "points": np.bincount(self.run, self.points, len(names)).astype(np.int64),
+                "non_finite": np.array(self.non_finite, dtype=np.int64),
+                "episodes": pd.array(self.episodes, dtype="Int64"),
+            }
+        )
+        return Runs(scalars, pd.concat([table, _parameters(self.runs)], axis=1))
+
+
+def _parameters(runs: Sequence[Run]) -> pd.DataFrame:
+    """One column a hyperparameter."""
+    parameters = pd.DataFrame([dict(run.hyperparameters) for run in runs], index=range(len(runs)))
+    return parameters.reindex(columns=sorted(parameters.columns)).convert_dtypes()
 
 
 def _counts(scalars: pd.DataFrame, names: Iterable[str]) -> dict[str, NDArray[np.int64]]:
     """The columns ``points`` and ``non_finite`` for the runs of these names."""
-    codes, runs = scalars["run"].cat.codes, scalars["run"].cat.categories
+    codes, runs = scalars["run"].cat.codes.to_numpy(), scalars["run"].cat.categories
+    values = scalars["value"].to_numpy()
+    # Rows are sorted by run.
+    cuts = np.searchsorted(codes, np.arange(len(runs) + 1, dtype=codes.dtype))
+    non_finite = np.array([_non_finite(values[a:b]) for a, b in pairwise(cuts)], dtype=np.int64)
     places = runs.get_indexer(pd.Index(list(names)))
-    non_finite = codes[~np.isfinite(scalars["value"])]
-    return {
-        name: np.bincount(of_points, minlength=len(runs))[places]
-        for name, of_points in (("points", codes), ("non_finite", non_finite))
-    }
+    return {"points": np.diff(cuts)[places], "non_finite": non_finite[places]}
 
 
-def _category(codes: Sequence[int], lengths: Sequence[int], names: Sequence[str]) -> pd.Categorical:
+def _non_finite(values: NDArray[np.float64]) -> int:
+    return len(values) - int(np.count_nonzero(np.isfinite(values)))
+
+
+def _rows(column: pd.Series, wanted: Iterable[Any]) -> NDArray[np.bool_]:
+    """Which rows of a column of categories hold one of the wanted values."""
+    return column.cat.categories.isin(list(wanted))[column.cat.codes.to_numpy()]
+
+
+def _category(
+    places: NDArray[np.int32], points: NDArray[np.int64], names: Sequence[str]
+) -> pd.Categorical:
+    categories = pd.CategoricalDtype(pd.Index(list(names), dtype="str"))
+    # The smallest type, as pandas has it.
+    sizes = (np.int8, np.int16, np.int32)
+    size = next(kind for kind in sizes if len(names) < np.iinfo(kind).max)
     return pd.Categorical.from_codes(
-        np.repeat(np.asarray(codes, dtype=np.int32), lengths), pd.Index(list(names), dtype="str")
+        np.repeat(places.astype(size), points), dtype=categories, validate=False
     )
 
 
 def _metric_order(metric: str) -> tuple[int, str]:
     return (CANONICAL.index(metric) if metric in CANONICAL else len(CANONICAL), metric)
-
-
-def _as_list(wanted: Any) -> list[Any]:
-    return list(wanted) if isinstance(wanted, list | tuple | set | np.ndarray) else [wanted]

@@ -33,7 +33,7 @@ def comparisons() -> Iterator[Comparison]:
         yield compare(
             f"{FILES:,} × {ROWS:,} rows × 6 columns, from the folder to one tidy table",
             {
-                "tarslab": lambda: tl.load(folder),
+                "tarslab": lambda: tl.load(folder, cache=False),
                 "pandas, a file at a time": lambda: _tidy(Path(folder)),
                 "pandas.read_csv, no table": lambda: [pd.read_csv(path) for path in files],
             },

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tarslab import bundled
@@ -65,6 +65,7 @@ class Growing:
     max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(cuts=st.lists(st.floats(0, 1), min_size=1, max_size=5))
+@example(cuts=[0.99999])
 def test_a_growing_log_reads_as_it_would_anew_wherever_it_was_cut(
     name: str, tmp_path: Path, cuts: list[float]
 ) -> None:

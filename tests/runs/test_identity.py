@@ -120,6 +120,47 @@ def test_yaml_never_runs_code(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "text", ["- " * 100_000 + "1", "a: " + "[" * 100_000, "{a: " * 60_000 + "1" + "}" * 60_000]
+)
+def test_nesting_however_deep_ends_no_process(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.yml").write_text(text)
+    with pytest.raises(BadLog, match=r"config\.yml"):
+        read_config(tmp_path)
+
+
+def test_a_long_config_is_read_as_a_short_one_is(tmp_path: Path) -> None:
+    lines = [
+        f"key_{n}: !!python/tuple [{n}, a]\nwhen_{n}: 2026-01-0{n % 9 + 1}" for n in range(400)
+    ]
+    (tmp_path / "config.yml").write_text("\n".join(lines))
+    whole = read_config(tmp_path)
+    found: dict[str, Any] = {}
+    for line in lines:
+        (tmp_path / "config.yml").write_text(line)
+        found |= read_config(tmp_path)
+    assert whole == found
+    assert whole["key_7"] == '[7, "a"]'
+    assert whole["when_7"] == '"2026-01-08"'
+
+
+def test_a_folder_named_as_a_config_is_none(tmp_path: Path) -> None:
+    (tmp_path / "config.json").mkdir()
+    assert read_config(tmp_path) == {}
+    assert read_config(tmp_path / "none") == {}
+
+
+def test_what_a_log_says_is_flat_as_what_a_file_says() -> None:
+    # CleanRL's table of hyperparameters holds Python literals.
+    config = {"betas": (0.9, 0.999), "net": {"width": [64, 64]}, "lr": 0.1, "name": None}
+    assert hyperparameters(config) == {
+        "hp.betas": "[0.9, 0.999]",
+        "hp.net.width": "[64, 64]",
+        "hp.lr": 0.1,
+        "hp.name": None,
+    }
+
+
+@pytest.mark.parametrize(
     ("name", "text"),
     [
         *(("config.json", "{"), ("config.json", "[" * 100_000), ("config.yml", "a: [")),

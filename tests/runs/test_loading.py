@@ -1,20 +1,27 @@
 """From paths to Runs."""
 
+import gzip
 import json
 import os
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pandas.testing import assert_frame_equal
 
 import tarslab as tl
 from tarslab.errors import BadArgument, BadLog, LogNotFound, LogWarning, NotLogged
-from tarslab.runs import fingerprint
-from tarslab.runs.formats import detect
+from tarslab.runs import Runs, fingerprint
+from tarslab.runs.discovery import find_runs
+from tarslab.runs.formats import Format, detect, json_lines
 
 MONITOR = '#{"t_start": 1000.0, "env_id": "CartPole-v1"}\nr,l,t\n9.0,9,0.5\n20.0,20,1.5\n'
 
@@ -271,19 +278,18 @@ def test_a_run_that_is_named_twice_is_one_run(tmp_path: Path, monkeypatch) -> No
     assert len(runs.scalars) == 4
 
 
-def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path, monkeypatch) -> None:
+def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
     put(tmp_path / "good" / "monitor.csv", MONITOR)
     locked = put(tmp_path / "locked" / "monitor.csv", MONITOR)
 
-    def refuse_one(path: Path) -> object:
+    def refuse_one(path: Path) -> Format | None:
         # The superuser, who runs the tests in a container, may read every file.
         if path == locked:
             raise PermissionError(13, "Permission denied")
         return detect(path)
 
-    monkeypatch.setattr("tarslab.runs.discovery.detect", refuse_one)
     with pytest.warns(LogWarning, match=r"locked/monitor\.csv: Permission denied"):
-        assert tl.load(tmp_path).names == ["good"]
+        assert [run.name for run in find_runs(tmp_path, detect=refuse_one)] == ["good"]
 
 
 def test_names_that_are_no_unicode_are_escaped(tmp_path: Path) -> None:
@@ -380,3 +386,230 @@ def test_loading_sound_logs_warns_of_nothing() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         tl.load("bundled:poker")
+
+
+def same(one: Runs, other: Runs) -> None:
+    """Equal to the last bit, types and all."""
+    assert_frame_equal(one.scalars, other.scalars, check_exact=True)
+    assert_frame_equal(one.table, other.table, check_exact=True)
+
+
+@pytest.mark.parametrize("name", ["cartpole", "pendulum", "poker"])
+@pytest.mark.parametrize("restarts", ["last", "all"])
+def test_asking_for_metrics_gives_what_selecting_them_from_all_gives(
+    name: str, restarts: Any
+) -> None:
+    everything = tl.load(f"bundled:{name}", restarts=restarts)
+    for metric in everything.metrics:
+        same(
+            tl.load(f"bundled:{name}", metrics=metric, restarts=restarts),
+            everything.select(metric=metric),
+        )
+
+
+# Tags with one meaning, with one that hangs on the others, with none, and of whole families.
+TAGS = (
+    *("charts/episodic_return", "rollout/ep_rew_mean", "env_runners/episode_return_mean", "x/own"),
+    *("train/loss", "rollout/exploration_rate", "train/policy_gradient_loss", "train/entropy_loss"),
+    *("learners/a/policy_loss", "learners/b/policy_loss", "learners/a/alpha_value", "entropy"),
+    *("train/q_loss", "train/actor_loss", "update/loss", "update/loss/vf", "train/eps"),
+)
+NAMES = ("reward", "entropy", "policy_loss", "actor_loss", "td_loss", "total_loss", "critic_loss")
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    runs=st.lists(
+        st.dictionaries(
+            st.sampled_from(["result.json", "progress.csv", "extra.csv"]),
+            st.lists(st.sampled_from(TAGS), min_size=1, max_size=5, unique=True),
+            min_size=1,
+        ),
+        min_size=1,
+        max_size=3,
+    ),
+    asked=st.lists(st.sampled_from([*NAMES, *TAGS]), min_size=1, max_size=2, unique=True),
+)
+def test_asking_for_metrics_of_any_logs_is_selecting_them(
+    tmp_path_factory: pytest.TempPathFactory, runs: list[dict[str, list[str]]], asked: list[str]
+) -> None:
+    folder = tmp_path_factory.mktemp("logs")
+    for number, files in enumerate(runs):
+        for file, tags in files.items():
+            rows = [{tag: step + n for n, tag in enumerate(tags)} for step in range(3)]
+            put(folder / f"run_{number}" / file, table(file, rows))
+        put(folder / f"run_{number}" / "config.json", json.dumps({f"lr_{number}": 1}))
+    expected = outcome(lambda: tl.load(folder).select(metric=asked))
+    found = outcome(lambda: tl.load(folder, metrics=asked))
+    if isinstance(expected, Runs) and isinstance(found, Runs):
+        same(found, expected)
+    else:
+        assert found == expected
+
+
+def outcome(call: Callable[[], Runs]) -> Runs | str:
+    try:
+        return call()
+    except NotLogged as error:
+        return str(error)
+
+
+def table(file: str, rows: list[dict[str, int]]) -> str:
+    if file.endswith("json"):
+        return "".join(
+            json.dumps({"step": step, "seed": 1, **row}) + "\n" for step, row in enumerate(rows)
+        )
+    return pd.DataFrame(rows).rename_axis("step").to_csv()
+
+
+def test_readers_are_told_what_is_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path / "result.json", '{"step": 1, "episode_reward_mean": 2, "other": 3}\n')
+    told: list[Collection[str] | None] = []
+    read_all = json_lines.read_all
+
+    def note(homes: Sequence[Sequence[Path]], wanted: Collection[str] | None = None) -> object:
+        if homes:
+            told.append(wanted)
+        return read_all(homes, wanted)
+
+    monkeypatch.setattr(json_lines, "read_all", note)
+    tl.load(tmp_path)
+    tl.load(tmp_path, metrics="reward")
+    assert told[0] is None
+    assert told[1] is not None
+    assert "episode_reward_mean" in told[1]
+    assert "other" not in told[1]
+
+
+def test_a_metric_that_is_not_there_is_answered_with_all_that_are(tmp_path: Path) -> None:
+    put(tmp_path / "log.jsonl", '{"step": 1, "a": 2, "b": 3}\n')
+    with pytest.raises(NotLogged, match="no run has a metric entropy; there are a, b"):
+        tl.load(tmp_path, metrics=["a", "entropy"])
+
+
+def test_episodes_are_counted_whatever_is_asked_for(tmp_path: Path) -> None:
+    header = "global_step,charts/episodic_return,losses/entropy\n"
+    put(tmp_path / "progress.csv", header + "1,5,0.1\n2,6,0.2\n")
+    assert tl.load(tmp_path, metrics="entropy").table["episodes"].tolist() == [2]
+
+
+def test_ray_tunes_event_file_and_result_json_are_one(tmp_path: Path, write_events) -> None:
+    folder = tmp_path / "PPO_CartPole-v1_a6535_00000_0_2026-11-24_00-54-49"
+    rows = [
+        {"num_env_steps_sampled_lifetime": 400 * n, "training_iteration": n, "loss": float(n)}
+        for n in (1, 2)
+    ]
+    put(folder / "result.json", "".join(json.dumps(row) + "\n" for row in rows))
+    scalars = [
+        (f"ray/tune/{tag}", n, value)
+        for n in (1, 2)
+        for tag, value in (
+            ("num_env_steps_sampled_lifetime", 400 * n),
+            ("loss", n),
+            ("in_events", n),
+        )
+    ]
+    write_events(folder, scalars)
+    runs = tl.load(tmp_path)
+    assert runs.table["format"].tolist() == ["json+tfevents"]
+    assert {"loss", "in_events"} <= set(runs.metrics)
+    assert not [metric for metric in runs.metrics if metric.startswith("ray/")]
+    (in_events,) = (one for _, one in runs.series("in_events"))
+    assert in_events.step.tolist() == [400, 800]
+    same(tl.load(tmp_path, metrics="in_events"), runs.select(metric="in_events"))
+
+
+def test_times_come_from_another_log_of_the_same_points(tmp_path: Path, write_events) -> None:
+    put(
+        tmp_path / "progress.json",
+        '{"time/total_timesteps": 10, "train/value_loss": 1.5, "time/fps": 70}\n'
+        '{"time/total_timesteps": 20, "train/value_loss": 0.1, "time/fps": 71}\n',
+    )
+    scalars = [("train/value_loss", 10, 1.5), ("train/value_loss", 20, 0.1), ("time/fps", 10, 70.0)]
+    write_events(tmp_path, scalars)
+    runs = tl.load(tmp_path)
+    (loss,) = (one for _, one in runs.series("value_loss"))
+    # The value is that of the more trusted log, with all its digits.
+    assert loss.value.tolist() == [1.5, 0.1]
+    assert loss.wall_time.tolist() == [1_700_000_000, 1_700_000_001]
+    (fps,) = (one for _, one in runs.series("fps"))
+    assert np.isnan(fps.wall_time).all()
+
+
+def test_a_packed_table_is_named_without_its_endings(tmp_path: Path) -> None:
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(b"step,r\n1,2\n"))
+    put(tmp_path / "b.1.csv", "step,r\n1,2\n")
+    assert tl.load(tmp_path).names == ["a", "b.1"]
+    put(tmp_path / "a.csv", "step,r\n1,2\n")
+    assert tl.load(tmp_path).names == ["a.csv", "a.csv.gz", "b.1"]
+
+
+def test_a_run_of_which_only_a_part_was_asked_for_has_its_own_name(tmp_path: Path) -> None:
+    run = tmp_path / "mlruns" / "1" / "abc"
+    put(run / "meta.yaml", "run_id: abc\nlifecycle_stage: active\n")
+    put(run / "params" / "lr", "0.5")
+    put(run / "metrics" / "x", "1795482899963 1.0 0\n")
+    whole = tl.load(tmp_path / "mlruns")
+    part = tl.load(run / "metrics")
+    assert (whole.names, part.names) == (["1/abc"], ["abc"])
+    assert part.table["hp.lr"].tolist() == [0.5]
+
+
+def test_settings_of_mlflow_are_in_the_fingerprint(tmp_path: Path) -> None:
+    run = tmp_path / "1" / "abc"
+    put(run / "meta.yaml", "run_id: abc\nlifecycle_stage: active\n")
+    put(run / "metrics" / "x", "1795482899963 1.0 0\n")
+    rate = put(run / "params" / "lr", "0.5")
+    before = fingerprint(tmp_path)
+    rate.write_text("0.6")
+    assert fingerprint(tmp_path) != before
+
+
+def test_a_file_of_a_folder_that_is_reached_twice_is_read_once(tmp_path: Path) -> None:
+    put(tmp_path / "run" / "monitor.csv", MONITOR)
+    os.link(tmp_path / "run" / "monitor.csv", tmp_path / "run" / "0.monitor.csv")
+    assert tl.load(tmp_path).table["points"].tolist() == [4]
+
+
+def test_a_broken_link_is_passed_over(tmp_path: Path) -> None:
+    put(tmp_path / "run" / "monitor.csv", MONITOR)
+    (tmp_path / "run" / "nowhere").symlink_to(tmp_path / "none")
+    (tmp_path / "run" / "itself").symlink_to(tmp_path / "run" / "itself")
+    assert tl.load(tmp_path).names == ["run"]
+
+
+def test_what_comes_from_a_url_is_named_by_it(tmp_path: Path, put_far: Callable[..., None]) -> None:
+    put_far("runs/a/progress.csv", "step,r\n1,2\n3")
+    put_far("runs/a/config.json", "{")
+    with pytest.warns(LogWarning) as caught:
+        runs = tl.load("memory://shelf/runs")
+    assert runs.table["path"].tolist() == ["memory://shelf/runs/a"]
+    messages = sorted(str(warning.message) for warning in caught)
+    assert [message.split(": ")[0] for message in messages] == [
+        "memory://shelf/runs/a/config.json",
+        "memory://shelf/runs/a/progress.csv",
+    ]
+    put_far("bad/progress.csv", "")
+    with pytest.raises(BadLog, match=r"- memory://shelf/bad/progress\.csv: the file is empty"):
+        tl.load("memory://shelf/bad")
+
+
+@pytest.fixture
+def put_far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Writes a file of the file system in memory."""
+    fsspec = pytest.importorskip("fsspec")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    files = fsspec.filesystem("memory")
+
+    def put(path: str, text: str) -> None:
+        files.pipe_file(f"/shelf/{path}", text.encode())
+
+    return put
+
+
+def test_a_generator_of_paths_is_a_list_of_them(tmp_path: Path) -> None:
+    for name in "ab":
+        put(tmp_path / name / "monitor.csv", MONITOR)
+    assert tl.load(tmp_path / name for name in "ab").names == ["a", "b"]

@@ -69,6 +69,6 @@ FORMATS: tuple[Format, ...] = (
 
 def detect(path: Path) -> Format | None:
     """The format of a file, or None where it is no log that tarslab knows."""
-    with open(path, "rb") as file:
+    with open(path, "rb", buffering=0) as file:
         head = file.read(HEAD_BYTES)
     return next((format for format in FORMATS if format.matches(path, head)), None)

@@ -38,7 +38,7 @@ class Contents:
         self._held: dict[Path, tuple[Place, bytearray]] = {}
 
     def __call__(self, path: Path) -> bytes:
-        """All bytes of a file."""
+        """The bytes of a file by now."""
         place, held = self._held.setdefault(path, (Place(), bytearray()))
         with open(path, "rb", buffering=0) as file:
             if not place.holds(file):

@@ -25,7 +25,7 @@ from tarslab.runs.formats.json_rows import Schema, Tree, Values, taken_apart
 from tarslab.runs.formats.parallel import Read, in_processes
 from tarslab.runs.formats.several import tells_of_runs
 from tarslab.runs.identity import flat
-from tarslab.runs.recording import Recording
+from tarslab.runs.recording import Recording, Unfinished
 
 NAME = "json"
 LOOKED_FOR = "JSON lines with a step (RLlib's result.json, *.jsonl)"
@@ -109,8 +109,8 @@ def _read_file(path: Path, wanted: Collection[str] | None, opened: Opened) -> li
     with opened(path) as file:
         log.read(file)
     if not log.rows:
-        log.warnings = log.warnings or [f"{path}: the file is empty; nothing was written yet"]
-        return [Recording(NAME, warnings=log.warnings)]
+        empty = Unfinished(f"{path}: the file is empty; nothing was written yet")
+        return [Recording(NAME, warnings=log.warnings or [empty])]
     columns = {tag: json_rows.column(values) for tag, values in log.columns.items()}
     of_the_process = tabular.OF_THE_PROCESS
     held = {t: column for t, column in columns.items() if column and t not in of_the_process}
@@ -220,8 +220,10 @@ class _Log:
                 self._bad.append(byte)
             elif line.strip():
                 self.warnings.append(
-                    f"{self.path}: the last line is cut off at byte {byte + len(line)} (it has no "
-                    f"line end); all before byte {byte} was read"
+                    Unfinished(
+                        f"{self.path}: the last line is cut off at byte {byte + len(line)} (it has "
+                        f"no line end); all before byte {byte} was read"
+                    )
                 )
             byte += len(line)
         return objects
@@ -242,8 +244,10 @@ class _Log:
                 one, place = decoder.raw_decode(text, place)
             except (ValueError, RecursionError):
                 self.warnings.append(
-                    f"{self.path}: the list breaks off at character {place} of {len(text)}; all "
-                    "before it was read"
+                    Unfinished(
+                        f"{self.path}: the list breaks off at character {place} of {len(text)}; "
+                        "all before it was read"
+                    )
                 )
                 return objects
             if isinstance(one, dict):

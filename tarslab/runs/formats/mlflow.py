@@ -21,7 +21,7 @@ from tarslab.runs.formats.growing import Contents
 from tarslab.runs.formats.parallel import Read, in_processes
 from tarslab.runs.formats.text import Content, content
 from tarslab.runs.identity import flat, printable
-from tarslab.runs.recording import Recording, Series
+from tarslab.runs.recording import Recording, Series, Unfinished
 
 NAME = "mlflow"
 LOOKED_FOR = "MLflow runs (mlruns/)"
@@ -126,7 +126,7 @@ def _literal(text: str) -> Any:
 
 def _read_metric(path: Path, data: bytes, warnings: list[str]) -> Series:
     if not data.strip():
-        warnings.append(f"{path}: the file is empty; nothing was written yet")
+        warnings.append(Unfinished(f"{path}: the file is empty; nothing was written yet"))
         return Series.of([], [], [])
     if WHOLE_POINTS.fullmatch(data):
         columns = data.split()
@@ -154,8 +154,10 @@ def _sound_points(path: Path, data: bytes, warnings: list[str]) -> list[tuple[by
         parts = line.split()
         if not line.endswith(b"\n"):
             warnings.append(
-                f"{path}: the last line is cut off at byte {len(data)} (it has no line end); all "
-                "before it was read"
+                Unfinished(
+                    f"{path}: the last line is cut off at byte {len(data)} (it has no line end); "
+                    "all before it was read"
+                )
             )
         elif parts and POINT.fullmatch(line) and _is_number(parts[1]):
             points.append((parts[0], parts[1], parts[2] if len(parts) > 2 else b"0"))

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.csv as arrow_csv
 
 from tarslab.errors import BadLog
+from tarslab.runs.recording import Unfinished
 
 GZIP = b"\x1f\x8b"
 FIRST_LINE = re.compile(rb"\S[^\r\n]*")
@@ -50,25 +51,27 @@ def sound_lines(path: Path, data: bytes) -> tuple[bytes, list[str]]:
     is no mark at its head. Raises BadLog where not even the first line is text.
     """
     if not data or data.isspace():
-        return b"", [f"{path}: the file is empty; the writer may not have flushed yet"]
+        return b"", [Unfinished(f"{path}: the file is empty; the writer may not have flushed yet")]
     end = data.rfind(b"\n") + 1
+    kind: type[str] = Unfinished
     damage = f"the last line is cut off at byte {len(data)} (it has no line end)"
     open_quote = _open_quote(data[:end])
     if open_quote is not None:
         end = data.rfind(b"\n", 0, open_quote) + 1
         line = data.count(b"\n", 0, open_quote) + 1
-        damage = f"the quote in line {line} (byte {open_quote}) is never closed"
+        kind, damage = str, f"the quote in line {line} (byte {open_quote}) is never closed"
     try:
         if not data.isascii():
             data[:end].decode("utf-8")
     except UnicodeDecodeError as error:
-        damage = f"byte {error.start} is not UTF-8 text"
+        kind, damage = str, f"byte {error.start} is not UTF-8 text"
         end = data.rfind(b"\n", 0, error.start) + 1
     warnings = []
     if data[end:].strip():
-        if end == 0:
+        if end == 0 and kind is str:
             raise BadLog(f"{path}: {damage}, and no line before it; mend the file or remove it")
-        warnings.append(f"{path}: {damage}; all before byte {end} was read")
+        what_was_read = f"all before byte {end} was read" if end else "there is no line before it"
+        warnings.append(kind(f"{path}: {damage}; {what_was_read}"))
     sound = data[:end].removeprefix(BOM_UTF8)
     if b"\r" in sound:
         sound = sound.replace(b"\r\n", b"\n").replace(b"\r", b"\n")

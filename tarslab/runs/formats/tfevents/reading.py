@@ -15,7 +15,7 @@ import numpy as np
 from tarslab.cores import cores
 from tarslab.runs.formats.tfevents.frames import CUT_OFF, Reader
 from tarslab.runs.formats.tfevents.gathering import Gatherer
-from tarslab.runs.recording import Series
+from tarslab.runs.recording import Series, Unfinished
 
 if TYPE_CHECKING:
     from tarslab.runs.formats.tfevents.scanning import Scanner
@@ -61,11 +61,12 @@ def new_reader(compiled: bool) -> Reader:
 def warning_of(path: Path, damage: str | None, reached: int, size: int) -> str | None:
     """What to say of a file that was read up to a place, None where that is all."""
     if not size:
-        return f"{path}: the event file is empty; the writer may not have flushed yet"
+        return Unfinished(f"{path}: the event file is empty; the writer may not have flushed yet")
     if damage is None:
         return None
     what_was_read = "all before it was read" if reached else "nothing could be read"
-    return f"{path}: {damage} at byte {reached} of {size}; {what_was_read}"
+    kind = Unfinished if damage == CUT_OFF else str
+    return kind(f"{path}: {damage} at byte {reached} of {size}; {what_was_read}")
 
 
 def read_part(file: FileIO, reader: Reader, start: int, end: int) -> tuple[int, str | None]:

@@ -4,7 +4,6 @@ import os
 from pathlib import Path
 
 from tarslab.runs.formats.growing import Place
-from tarslab.runs.formats.tfevents.frames import CUT_OFF
 from tarslab.runs.formats.tfevents.reading import (
     COMPILED_PAYS,
     EventFile,
@@ -22,7 +21,7 @@ class Tail:
         self._files: dict[Path, _GrowingFile] = {}
 
     def read(self, path: Path) -> EventFile:
-        """All that a file holds by now; an event whose end is still to come is no damage."""
+        """All that a file holds by now."""
         return self._files.setdefault(path, _GrowingFile(path)).read()
 
 
@@ -41,8 +40,7 @@ class _GrowingFile:
         for tag, series in self._reader.series().items():
             known = self._series.get(tag)
             self._series[tag] = Series.joined([known, series]) if known else series
-        damage = None if damage == CUT_OFF else damage
-        warning = warning_of(self._path, damage, reached, size) if size else None
+        warning = warning_of(self._path, damage, reached, size)
         return EventFile(
             self._reader.started, dict(self._series), dict(self._reader.config), warning
         )

@@ -1,0 +1,206 @@
+"""Runs that are followed while another process trains them."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+import tarslab as tl
+from tarslab import bundled
+from tarslab.errors import BadArgument, BadLog, LogNotFound, LogWarning
+
+# Writes as many points as it is told to, a line of input each time, and says when they are flushed.
+WRITER = """
+import sys
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
+writer, step = EventFileWriter(sys.argv[1]), 0
+for line in sys.stdin:
+    for _ in range(int(line)):
+        value = Summary.Value(tag="rollout/ep_rew_mean", simple_value=float(step))
+        writer.add_event(Event(wall_time=1e9 + step, step=step, summary=Summary(value=[value])))
+        step += 1
+    writer.flush()
+    print(step, flush=True)
+"""
+
+Write = Callable[[int], None]
+
+
+@pytest.fixture
+def train(tmp_path: Path) -> Iterator[Callable[[str], Write]]:
+    """Starts a training in a process of its own, and gives what makes it log so many points."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def start(name: str) -> Write:
+        process = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(tmp_path / name)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        processes.append(process)
+
+        def write(points: int) -> None:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            print(points, file=process.stdin, flush=True)
+            assert process.stdout.readline()
+
+        return write
+
+    yield start
+    for process in processes:
+        process.communicate()
+
+
+def assert_as_loaded(live: tl.LiveRuns, path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LogWarning)
+        loaded = tl.load(path, cache=False)
+    pd.testing.assert_frame_equal(live.scalars, loaded.scalars)
+    pd.testing.assert_frame_equal(live.table, loaded.table)
+
+
+def test_runs_grow_with_what_another_process_logs(tmp_path, train) -> None:
+    log = train("ppo/seed_0")
+    log(10)
+    live = tl.follow(tmp_path)
+    assert live.scalars["value"].tolist() == list(range(10))
+    assert not live.update()
+    log(5)
+    assert live.update()
+    assert live.scalars["value"].tolist() == list(range(15))
+    assert_as_loaded(live, tmp_path)
+
+
+def test_runs_that_start_later_and_files_that_are_rotated_come_in(tmp_path, train) -> None:
+    log = train("ppo/seed_0")
+    log(3)
+    live = tl.follow(tmp_path)
+    train("ppo/seed_1")(4)
+    assert live.update()
+    assert live.names == ["ppo/seed_0", "ppo/seed_1"]
+    # A resumed training writes a file beside the one of before.
+    (first,) = (tmp_path / "ppo/seed_0").iterdir()
+    first.rename(first.with_name("events.out.tfevents.0"))
+    train("ppo/seed_0")(6)
+    with pytest.warns(LogWarning, match="steps go back"):
+        assert live.update()
+    assert live.select(run="ppo/seed_0").scalars["value"].tolist() == list(range(6))
+    assert_as_loaded(live, tmp_path)
+
+
+def test_select_and_charts_take_live_runs_as_any_other(tmp_path, train) -> None:
+    train("ppo/seed_0")(20)
+    live = tl.follow(tmp_path, metrics="reward")
+    assert type(live.select(algo="ppo")) is tl.Runs
+    assert tl.charts.reward_curve(live).to_dict()
+    assert repr(live) == "<LiveRuns: 1 run, 1 metrics, 20 points>"
+
+
+def test_where_the_logs_are_gone_what_was_read_stays(tmp_path, train) -> None:
+    log = train("ppo/seed_0")
+    log(5)
+    live = tl.follow(tmp_path)
+    shutil.rmtree(tmp_path / "ppo")
+    assert not live.update()
+    assert len(live.scalars) == 5
+
+
+def test_a_path_without_logs_and_unknown_restarts_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(LogNotFound, match="no training logs"):
+        tl.follow(tmp_path)
+    with pytest.raises(BadArgument, match="restarts"):
+        tl.follow(tmp_path, restarts="first")  # type: ignore[arg-type]
+    (tmp_path / "events.out.tfevents.1").touch()
+    with pytest.raises(BadLog, match="nothing was logged yet"):
+        tl.follow(tmp_path)
+
+
+def test_damage_is_warned_of_once_and_an_unfinished_event_never(tmp_path, write_events) -> None:
+    path = write_events(tmp_path / "a", [("x", step, 1.0) for step in range(50)])
+    data = path.read_bytes()
+    path.write_bytes(data[:600])
+    live = tl.follow(tmp_path)
+    path.write_bytes(data[:1_000])
+    assert live.update()
+    path.write_bytes(data[:1_000] + bytes(100))
+    with pytest.warns(LogWarning, match="checksum") as caught:
+        assert live.update()
+    assert len(caught) == 1
+    write_events(tmp_path / "b", [("x", 0, 1.0)])
+    assert live.update()
+
+
+SOURCE = bundled.data("cartpole") / "ppo" / "seed_0"
+FILES = ["events.out.tfevents.0", "progress.csv", "0.monitor.csv", "1.monitor.csv", "config.json"]
+CONTENTS = {name: (SOURCE / name).read_bytes() for name in FILES}
+
+Step = tuple[str, str, str, float]
+STEPS = st.tuples(
+    st.sampled_from(["grow", "grow", "grow", "truncate", "replace", "remove", "link away"]),
+    st.sampled_from(["ppo/seed_0", "ppo/seed_1"]),
+    st.sampled_from(FILES),
+    st.floats(0, 1),
+)
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.lists(st.tuples(STEPS, st.booleans()), max_size=12))
+@example(
+    [
+        (("grow", "ppo/seed_0", "events.out.tfevents.0", 0.5), True),
+        (("grow", "ppo/seed_0", "progress.csv", 1.0), True),
+        (("grow", "ppo/seed_0", "config.json", 1.0), True),
+    ]
+)
+@pytest.mark.filterwarnings("ignore::tarslab.errors.LogWarning")
+def test_whatever_happens_to_the_files_live_runs_are_what_loading_gives(
+    tmp_path: Path, steps: list[tuple[Step, bool]]
+) -> None:
+    folder = tmp_path / "logs"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(SOURCE, folder / "ppo" / "seed_9")
+    live = tl.follow(folder)
+    for step, look in steps:
+        happen(folder, *step)
+        if look:
+            live.update()
+            assert_as_loaded(live, folder)
+    live.update()
+    assert_as_loaded(live, folder)
+
+
+def happen(folder: Path, what: str, run: str, name: str, share: float) -> None:
+    path = folder / run / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    size = path.stat().st_size if path.exists() else 0
+    data = CONTENTS[name]
+    if what == "grow":
+        with path.open("ab") as file:
+            file.write(data[size : size + int(share * 20_000)])
+    elif what == "replace":
+        other = folder / "other"
+        other.write_bytes(data[: int(share * len(data))])
+        other.replace(path)
+    elif size and what == "truncate":
+        os.truncate(path, int(share * size))
+    elif size and what == "remove":
+        path.unlink()
+    elif size:
+        path.rename(path.with_name(f"old.{name}"))
+    # Some file systems tell the time in steps of milliseconds.
+    time.sleep(0.002)
