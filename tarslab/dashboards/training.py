@@ -1,9 +1,10 @@
 """The training dashboard: choose runs and a metric, smooth, compare."""
 
+import asyncio
 import html
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,7 +16,7 @@ from tarslab import charts
 from tarslab.charts import offline
 from tarslab.dashboards.live_chart import LiveChart
 from tarslab.errors import LogWarning, TarslabError
-from tarslab.runs import Runs
+from tarslab.runs import LiveRuns, Runs
 from tarslab.runs.vocabulary import EXPLORATION, LOSSES
 
 LOSSES_VIEW, EXPLORATION_VIEW = "losses", "exploration"
@@ -27,14 +28,23 @@ LABELS = {"description_width": "7.5em"}
 # Above this many lines a chart opens with one line an algorithm.
 MANY_RUNS = 8
 
+# Of runs that are followed, seconds from one look at their logs to the next.
+LOOK_SECONDS = 1.0
+
 
 def training(runs: Runs) -> "TrainingDashboard":
-    """A dashboard over the runs; ``selected`` and ``chart`` can be read back from it."""
+    """A dashboard over the runs; ``selected`` and ``chart`` can be read back from it.
+
+    Of runs that ``follow`` gives it draws itself anew while they train, at most once a second.
+    """
     return TrainingDashboard(runs)
 
 
 class TrainingDashboard(widgets.VBox):  # type: ignore[misc]
     """Controls above one chart; every change of a control redraws once.
+
+    In a notebook, ``LiveRuns`` are looked at once a second while ``live`` is ticked; elsewhere when
+    ``refresh`` is called.
 
     Attributes
     ----------
@@ -49,15 +59,18 @@ class TrainingDashboard(widgets.VBox):  # type: ignore[misc]
     def __init__(self, runs: Runs) -> None:
         self.runs = runs
         self.selected: Runs | None = runs
+        self._notes: list[str] = []
         self._make_controls()
         self.chart = self._draw()
         self.view = LiveChart(self.chart)
         self._report()
         for control in self._controls:
             control.observe(self._redraw, names="value")
+        self.live = widgets.Checkbox(value=True, description="follow", indent=False)
+        followed = [self.live] if isinstance(runs, LiveRuns) else []
         super().__init__(
             [
-                widgets.HBox([self.metric, self.by, self.x, self.band], layout=_row()),
+                widgets.HBox([self.metric, self.by, self.x, self.band, *followed], layout=_row()),
                 widgets.HBox([self.algo, self.env, self.seed, self.search], layout=_row()),
                 widgets.HBox([self.window, self.smoothing, self.target], layout=_row()),
                 self.loss_toggles,
@@ -65,6 +78,25 @@ class TrainingDashboard(widgets.VBox):  # type: ignore[misc]
                 self.view,
             ]
         )
+        self._following = _task(self._follow()) if followed else None
+
+    def refresh(self) -> bool:
+        """Take what the runs have logged since, and redraw; whether there was anything."""
+        if not isinstance(self.runs, LiveRuns):
+            return False
+        with warnings.catch_warnings(record=True, action="always", category=LogWarning) as caught:
+            changed = self.runs.update()
+        self._notes = [str(warning.message) for warning in caught] or self._notes
+        if changed:
+            with self.one_redraw():
+                self._offer_choices()
+        return changed
+
+    def close(self) -> None:
+        """Take the widgets away, and follow no longer."""
+        if self._following is not None:
+            self._following.cancel()
+        super().close()
 
     @contextmanager
     def one_redraw(self) -> Iterator[None]:
@@ -77,6 +109,25 @@ class TrainingDashboard(widgets.VBox):  # type: ignore[misc]
             for control in self._controls:
                 control.observe(self._redraw, names="value")
         self._redraw()
+
+    async def _follow(self) -> None:
+        loop = asyncio.get_running_loop()
+        took = 0.0
+        while True:
+            # A slow redraw must leave the kernel as much time for other work.
+            await asyncio.sleep(max(LOOK_SECONDS, took))
+            if not self.live.value:
+                continue
+            started = loop.time()
+            try:
+                self.refresh()
+            except TarslabError as error:
+                self.status.value = f"<b>Not followed any more:</b> {html.escape(str(error))}"
+                self.live.value = False
+            except OSError as error:
+                # A file that is moved at this moment, or a disk that is away for a while.
+                self.status.value = f"Could not look: {html.escape(str(error))}; trying again"
+            took = loop.time() - started
 
     def _make_controls(self) -> None:
         table = self.runs.table
@@ -96,14 +147,25 @@ class TrainingDashboard(widgets.VBox):  # type: ignore[misc]
             widgets.FloatSlider, "EMA weight", value=0.0, min=0.0, max=0.99, step=0.01
         )
         self.target = _settled(widgets.Text, "Target", placeholder="none")
-        present = [loss for loss in LOSSES if loss in self.runs.metrics]
-        toggles = [widgets.ToggleButton(value=True, description=loss) for loss in present]
-        self.loss_toggles = widgets.HBox(toggles, layout=_row())
+        self.loss_toggles = widgets.HBox(_toggles(self.runs, ()), layout=_row())
         self.status = widgets.HTML()
-        self._controls = [
+
+    @property
+    def _controls(self) -> list[Any]:
+        """All that a change of redraws."""
+        return [
             *(self.metric, self.by, self.x, self.band, self.algo, self.env, self.seed),
-            *(self.search, self.window, self.smoothing, self.target, *toggles),
+            *(self.search, self.window, self.smoothing, self.target, *self.loss_toggles.children),
         ]
+
+    def _offer_choices(self) -> None:
+        """Let the controls choose from the runs as they are by now."""
+        table = self.runs.table
+        _offer(self.metric, {view: view for view in _views(self.runs)})
+        _offer(self.by, {"run": SINGLE_RUNS, **_groupings(table)})
+        for column, control in (("algo", self.algo), ("env", self.env), ("seed", self.seed)):
+            _offer(control, _options(table[column]))
+        self.loss_toggles.children = _toggles(self.runs, self.loss_toggles.children)
 
     def _redraw(self, _: Any = None) -> None:
         self.status.value = "Drawing …"
@@ -116,7 +178,7 @@ class TrainingDashboard(widgets.VBox):  # type: ignore[misc]
                 return
         self.view.layout.visibility = "visible"
         self.view.draw(self.chart)
-        self._report([str(warning.message) for warning in caught])
+        self._report([*self._notes, *(str(warning.message) for warning in caught)])
 
     def _draw(self) -> alt.LayerChart:
         self.selected = None
@@ -188,13 +250,37 @@ def _groupings(table: pd.DataFrame) -> dict[str, str]:
 
 def _choice(description: str, column: "pd.Series[Any]") -> widgets.SelectMultiple:
     """Any number of the values of a column; none chosen means all."""
-    values = sorted(column.dropna().unique().tolist())
+    options = _options(column)
     return widgets.SelectMultiple(
         description=description,
-        options={str(value): value for value in values},
-        rows=min(max(len(values), 2), CHOICE_ROWS),
+        options=options,
+        rows=min(max(len(options), 2), CHOICE_ROWS),
         style=LABELS,
     )
+
+
+def _options(column: "pd.Series[Any]") -> dict[str, Any]:
+    return {str(value): value for value in sorted(column.dropna().unique().tolist())}
+
+
+def _offer(control: Any, options: Mapping[str, Any]) -> None:
+    """Other options; what was chosen stays chosen."""
+    chosen = control.value
+    control.options = dict(options)
+    if isinstance(chosen, tuple):
+        control.value = tuple(value for value in chosen if value in options.values())
+    elif chosen in options.values():
+        control.value = chosen
+
+
+def _toggles(runs: Runs, known: Sequence[widgets.ToggleButton]) -> list[widgets.ToggleButton]:
+    """A toggle for each loss of the runs, those that are known as they are."""
+    toggles = {toggle.description: toggle for toggle in known}
+    return [
+        toggles.get(loss) or widgets.ToggleButton(value=True, description=loss)
+        for loss in LOSSES
+        if loss in runs.metrics
+    ]
 
 
 def _searchable(table: pd.DataFrame) -> Iterator[tuple[str, str]]:
@@ -221,6 +307,15 @@ def _dropdown(description: str, options: Any) -> widgets.Dropdown:
 def _settled(kind: Any, description: str, **options: Any) -> Any:
     """A control that tells its value when the user has settled on it, not at every step there."""
     return kind(description=description, continuous_update=False, style=LABELS, **options)
+
+
+def _task(work: Coroutine[Any, Any, None]) -> "asyncio.Task[None] | None":
+    """The work as a task, where there is a loop, as in a notebook."""
+    try:
+        return asyncio.get_running_loop().create_task(work)
+    except RuntimeError:
+        work.close()
+        return None
 
 
 def _row() -> widgets.Layout:
