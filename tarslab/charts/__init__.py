@@ -5,26 +5,58 @@ a renderer or theme of their own.
 """
 
 from tarslab.charts import offline, theme
+from tarslab.charts.comparison import comparison_table, comparison_text
+from tarslab.charts.efficiency import sample_efficiency, sample_efficiency_data
 from tarslab.charts.entropy import entropy_curve, entropy_curve_data
+from tarslab.charts.estimates import interval_estimates, interval_estimates_data
 from tarslab.charts.exploration import exploration_curves, exploration_curves_data
+from tarslab.charts.health import run_health, run_health_data
+from tarslab.charts.improvement import (
+    probability_of_improvement,
+    probability_of_improvement_data,
+)
 from tarslab.charts.logged import where_logged
 from tarslab.charts.losses import loss_curves, loss_curves_data
 from tarslab.charts.nash import nash_convergence, nash_convergence_data
+from tarslab.charts.profile import performance_profile, performance_profile_data
 from tarslab.charts.reward import reward_curve, reward_curve_data
+from tarslab.charts.seeds import seed_heatmap, seed_heatmap_data
+from tarslab.charts.survival import (
+    time_to_target,
+    time_to_target_data,
+    time_to_target_summary,
+)
 
 __all__ = [
+    "comparison_table",
+    "comparison_text",
     "entropy_curve",
     "entropy_curve_data",
     "exploration_curves",
     "exploration_curves_data",
+    "interval_estimates",
+    "interval_estimates_data",
     "loss_curves",
     "loss_curves_data",
     "nash_convergence",
     "nash_convergence_data",
     "offline",
+    "performance_profile",
+    "performance_profile_data",
+    "probability_of_improvement",
+    "probability_of_improvement_data",
     "reward_curve",
     "reward_curve_data",
+    "run_health",
+    "run_health_data",
+    "sample_efficiency",
+    "sample_efficiency_data",
+    "seed_heatmap",
+    "seed_heatmap_data",
     "theme",
+    "time_to_target",
+    "time_to_target_data",
+    "time_to_target_summary",
     "where_logged",
 ]
 

@@ -1,5 +1,6 @@
 """Statistics on plain float arrays: no tables, no charts, no files."""
 
+from tarslab.stats import health
 from tarslab.stats.aggregation import common_grid, interpolate_onto, mean_std_over_runs
 from tarslab.stats.bootstrap import bootstrap_ci, sample_efficiency
 from tarslab.stats.comparison import Comparison, compare, compare_all, holm, seeds_needed
@@ -31,6 +32,7 @@ __all__ = [
     "downsample",
     "downsample_many",
     "ema",
+    "health",
     "holm",
     "hypervolume",
     "interpolate_onto",
