@@ -9,7 +9,9 @@ from playwright.sync_api import BrowserContext, Page, Request, expect
 from tarslab import bundled
 from tarslab.reports import build
 
-MANY_SEGMENTS = re.compile(r"M.*(L.*){5}", re.DOTALL)
+# A line of several points, or a bar.
+DRAWN = re.compile(r"M.*([Lhv].*){3}", re.DOTALL)
+MARKS = ".role-mark.mark-line path, .role-mark.mark-rect path"
 NOTEBOOKS = [path.stem for path in bundled.notebooks()]
 
 
@@ -46,8 +48,8 @@ def test_every_chart_of_every_page_is_drawn_live_without_a_network(
     figures = offline.locator("figure.chart")
     assert figures.count() >= 1
     for number in range(figures.count()):
-        lines = figures.nth(number).locator(".live svg .mark-line path")
-        expect(lines.first).to_have_attribute("d", MANY_SEGMENTS)
+        marks = figures.nth(number).locator(".live svg").locator(MARKS)
+        expect(marks.first).to_have_attribute("d", DRAWN)
     expect(offline.locator("figure.chart .still")).to_have_count(0)
     assert offline.trouble == []  # type: ignore[attr-defined]
 
@@ -87,7 +89,7 @@ def test_the_index_leads_to_every_page_and_shows_its_chart(offline: Page, pages:
     links = offline.locator("a.report")
     expect(links).to_have_count(len(NOTEBOOKS))
     for number in range(len(NOTEBOOKS)):
-        expect(links.nth(number).locator("svg .mark-line path").first).to_be_visible()
+        expect(links.nth(number).locator("svg").locator(MARKS).first).to_be_visible()
     links.nth(1).click()
     expect(offline).to_have_url((pages / f"{NOTEBOOKS[1]}.html").as_uri())
     assert offline.trouble == []  # type: ignore[attr-defined]
