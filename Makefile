@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lab browser notebooks lock clean
+.PHONY: help demo test bench lab browser notebooks lock clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -18,6 +18,9 @@ test: $(INSTALLED) browser  ## Lint, check types, and run every test and noteboo
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest -n 2 --dist loadscope
+
+bench: $(INSTALLED)  ## Measure tarslab beside its peers and write docs/benchmarks.md (some 40 minutes)
+	$(BIN)/python -m tests.benchmarks
 
 lab: $(INSTALLED)  ## Open JupyterLab in notebooks/
 	$(BIN)/jupyter lab --notebook-dir notebooks
@@ -35,7 +38,7 @@ notebooks: $(INSTALLED)  ## Execute the notebooks again and keep their outputs
 lock:  ## Pin the dependencies anew
 	$(PYTHON) -m venv build/lock
 	build/lock/bin/pip install -q --disable-pip-version-check uv
-	build/lock/bin/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+	build/lock/bin/uv pip compile pyproject.toml --extra dev --extra bench --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-header -q -o requirements.lock
 
 clean:  ## Remove what the other targets made
