@@ -2,11 +2,8 @@
 
 import os
 import shutil
-import subprocess
-import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -17,51 +14,6 @@ from hypothesis import strategies as st
 import tarslab as tl
 from tarslab import bundled
 from tarslab.errors import BadArgument, BadLog, LogNotFound, LogWarning
-
-# Writes as many points as it is told to, a line of input each time, and says when they are flushed.
-WRITER = """
-import sys
-from tensorboard.compat.proto.event_pb2 import Event
-from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.summary.writer.event_file_writer import EventFileWriter
-writer, step = EventFileWriter(sys.argv[1]), 0
-for line in sys.stdin:
-    for _ in range(int(line)):
-        value = Summary.Value(tag="rollout/ep_rew_mean", simple_value=float(step))
-        writer.add_event(Event(wall_time=1e9 + step, step=step, summary=Summary(value=[value])))
-        step += 1
-    writer.flush()
-    print(step, flush=True)
-"""
-
-Write = Callable[[int], None]
-
-
-@pytest.fixture
-def train(tmp_path: Path) -> Iterator[Callable[[str], Write]]:
-    """Starts a training in a process of its own, and gives what makes it log so many points."""
-    processes: list[subprocess.Popen[str]] = []
-
-    def start(name: str) -> Write:
-        process = subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(tmp_path / name)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        processes.append(process)
-
-        def write(points: int) -> None:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            print(points, file=process.stdin, flush=True)
-            assert process.stdout.readline()
-
-        return write
-
-    yield start
-    for process in processes:
-        process.communicate()
 
 
 def assert_as_loaded(live: tl.LiveRuns, path: Path) -> None:
