@@ -40,7 +40,8 @@ def examine() -> list[Finding]:
 
 def browser() -> str | None:
     """Path of a Chromium or Chrome, Playwright's own included, or None."""
-    return next((path for name in BROWSERS if (path := shutil.which(name))), _playwright_browser())
+    found = (path for name in BROWSERS if (path := shutil.which(name)))
+    return next(found, None) or _playwright_browser()
 
 
 def _playwright_browser() -> str | None:

@@ -88,8 +88,9 @@ class TrainingDashboard(widgets.VBox):  # type: ignore[misc]
             changed = self.runs.update()
         self._notes = [str(warning.message) for warning in caught] or self._notes
         if changed:
-            with self.one_redraw():
+            with self._quiet():
                 self._offer_choices()
+            self._redraw(as_looked_at=True)
         return changed
 
     def close(self) -> None:
@@ -101,6 +102,13 @@ class TrainingDashboard(widgets.VBox):  # type: ignore[misc]
     @contextmanager
     def one_redraw(self) -> Iterator[None]:
         """Change several controls and redraw once, at the end."""
+        with self._quiet():
+            yield
+        self._redraw()
+
+    @contextmanager
+    def _quiet(self) -> Iterator[None]:
+        """Change controls without a redraw."""
         for control in self._controls:
             control.unobserve(self._redraw, names="value")
         try:
@@ -108,7 +116,6 @@ class TrainingDashboard(widgets.VBox):  # type: ignore[misc]
         finally:
             for control in self._controls:
                 control.observe(self._redraw, names="value")
-        self._redraw()
 
     async def _follow(self) -> None:
         loop = asyncio.get_running_loop()
@@ -167,7 +174,7 @@ class TrainingDashboard(widgets.VBox):  # type: ignore[misc]
             _offer(control, _options(table[column]))
         self.loss_toggles.children = _toggles(self.runs, self.loss_toggles.children)
 
-    def _redraw(self, _: Any = None) -> None:
+    def _redraw(self, _: Any = None, *, as_looked_at: bool = False) -> None:
         self.status.value = "Drawing …"
         with warnings.catch_warnings(record=True, action="always", category=LogWarning) as caught:
             try:
@@ -177,7 +184,7 @@ class TrainingDashboard(widgets.VBox):  # type: ignore[misc]
                 self.view.layout.visibility = "hidden"
                 return
         self.view.layout.visibility = "visible"
-        self.view.draw(self.chart)
+        self.view.draw(self.chart, as_looked_at=as_looked_at)
         self._report([*self._notes, *(str(warning.message) for warning in caught)])
 
     def _draw(self) -> alt.LayerChart:

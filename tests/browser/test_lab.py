@@ -84,3 +84,26 @@ def test_the_dashboard_is_widgets_and_each_control_changes_the_chart(notebook) -
     legend = page.locator(".vega-embed .role-legend-entry")
     legend.get_by_text("policy_loss").click()
     expect(lines).to_have_count(1)
+
+
+def test_a_dashboard_follows_a_training_and_keeps_what_was_hidden(
+    notebook, tmp_path: Path, train
+) -> None:
+    log = train("ppo/seed_0")
+    log(20)
+    train("ppo/seed_1")(20)
+    page = notebook(
+        "live",
+        f"import tarslab as tl\ndashboard = tl.dashboards.training(tl.follow({str(tmp_path)!r}))",
+        "dashboard",
+    )
+    lines = page.locator(".vega-embed svg .mark-line.role-mark path")
+    expect(lines).to_have_count(2, timeout=60_000)
+    page.locator(".vega-embed .role-legend-entry").get_by_text("ppo/seed_1").click()
+    expect(lines).to_have_count(1)
+    axis = page.locator(".vega-embed svg .role-axis-label").first
+    last_label = axis.locator("text").last
+    before = last_label.text_content() or ""
+    log(500)
+    expect(last_label).not_to_have_text(before)
+    expect(lines).to_have_count(1)

@@ -65,6 +65,32 @@ def test_runs_that_come_in_can_be_chosen_and_what_was_chosen_stays(tmp_path: Pat
     assert chosen(dashboard).names == ["a2c/seed_7", "ppo/seed_0"]
 
 
+def test_a_redraw_leaves_hidden_what_the_reader_has_hidden_and_in_view_what_was(
+    tmp_path: Path, train
+) -> None:
+    log = train("ppo/seed_0")
+    log(10)
+    train("ppo/seed_1")(10)
+    dashboard = tl.dashboards.training(tl.follow(tmp_path))
+    # As the front end tells it, once a line is hidden and the wheel was turned.
+    series = {"fields": [{"type": "E", "field": "series"}], "values": ["ppo/seed_1"]}
+    channels = [{"field": "step", "channel": "x"}, {"field": "value", "channel": "y"}]
+    zoomed = {"fields": channels, "values": [[2, 5], [0, 9]]}
+    dashboard.view._vl_selections = {
+        "toggle_series": {"value": {"series": ["ppo/seed_1"]}, "store": [series]},
+        "zoom": {"value": {}, "store": [zoomed]},
+    }
+    train("ppo/seed_2")(10)
+    assert dashboard.refresh()
+    toggle, zoom = dashboard.view.spec["params"]
+    assert toggle["value"] == [{"series": "ppo/seed_1"}, {"series": "ppo/seed_2"}]
+    assert zoom["value"] == {"x": [2, 5], "y": [0, 9]}
+    dashboard.window.value = 2
+    toggle, zoom = dashboard.view.spec["params"]
+    assert len(toggle["value"]) == 3
+    assert "value" not in zoom
+
+
 def test_where_a_loop_runs_it_follows_by_itself_and_redraws_at_most_once_a_second(
     tmp_path: Path, train, sent
 ) -> None:
