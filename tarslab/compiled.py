@@ -10,13 +10,20 @@ from typing import Any, TypeVar
 import numba
 from llvmlite import ir
 from numba import types
-from numba.core.errors import TypingError
 from numba.extending import intrinsic
-from numba.np.arrayobj import make_array
 
 from tarslab.cores import cores, over_cores
 
-__all__ = ["compiled", "cores", "over_cores", "word64"]
+__all__ = [
+    "compiled",
+    "cores",
+    "float32",
+    "float64",
+    "over_cores",
+    "word8",
+    "word32",
+    "word64",
+]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -34,15 +41,27 @@ def compiled(function: Function) -> Function:
     return fast
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def word64(typing_context: Any, data: Any, at: Any) -> Any:
-    """Eight bytes of ``data`` from ``at`` on, little-endian; the caller answers for the bounds."""
-    if not isinstance(data, types.Array) or data.dtype != types.uint8:
-        raise TypingError("data must be an array of uint8")
+def _load(kind: ir.Type, given: types.Type, extend: str) -> Any:
+    """A function of an address and a place after it: what stands there, by one load."""
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array = make_array(signature.args[0])(context, builder, arguments[0])
-        place = builder.gep(array.data, [arguments[1]])
-        return builder.load(builder.bitcast(place, ir.IntType(64).as_pointer()), align=1)
+    @intrinsic  # type: ignore[untyped-decorator]
+    def load(typing_context: Any, address: Any, at: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            place = builder.inttoptr(builder.add(*arguments), kind.as_pointer())
+            found = builder.load(place, align=1)
+            return getattr(builder, extend)(found, context.get_value_type(given))
 
-    return types.uint64(data, types.int64), generate
+        return given(types.int64, types.int64), generate
+
+    return load
+
+
+# Little-endian numbers in memory, as uint64 and float64. They take the address of an array
+# (``data.ctypes.data``), since numba counts references to an array at every call that passes it on,
+# which takes longer than what most of these calls do. The caller answers for the bounds, and keeps
+# the array.
+word8 = _load(ir.IntType(8), types.uint64, "zext")
+word32 = _load(ir.IntType(32), types.uint64, "zext")
+word64 = _load(ir.IntType(64), types.uint64, "bitcast")
+float32 = _load(ir.FloatType(), types.float64, "fpext")
+float64 = _load(ir.DoubleType(), types.float64, "bitcast")

@@ -1,9 +1,11 @@
-"""What the README shows is what the code does."""
+"""What the documents show is what the code does."""
 
 import contextlib
 import io
 import re
 from pathlib import Path
+
+import pytest
 
 import tarslab as tl
 from tarslab.charts import offline
@@ -11,10 +13,11 @@ from tarslab.charts import offline
 ROOT = Path(__file__).parents[1]
 
 
-def test_the_example_in_the_readme_prints_what_it_says() -> None:
-    readme = (ROOT / "README.md").read_text()
-    (code,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
-    (output,) = re.findall(r"```text\n(.*?)```", readme, re.DOTALL)
+@pytest.mark.parametrize("document", ["README.md", "docs/statistics.md"])
+def test_an_example_prints_what_the_document_says(document: str) -> None:
+    text = (ROOT / document).read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    (output,) = re.findall(r"```text\n(.*?)```", text, re.DOTALL)
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         exec(code, {})

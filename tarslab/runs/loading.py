@@ -293,7 +293,7 @@ def _settle_restarts(
     """Series whose steps do not decrease, and what was dropped for it."""
     # Series that were written together share their steps.
     steps = {id(one.step): one.step for one in series.values()}
-    falling = {key for key, step in steps.items() if (step[1:] < step[:-1]).any()}
+    falling = {key for key, step in steps.items() if np.count_nonzero(step[1:] < step[:-1])}
     settled, dropped, first = {}, 0, None
     for name, one in series.items():
         if id(one.step) not in falling:

@@ -63,7 +63,7 @@ TBPARSE = "from tbparse import SummaryReader\nmeasure(lambda: SummaryReader(fold
 
 def comparisons() -> Iterator[Comparison]:
     one, tree = event_tree(1, ONE_RUN), event_tree(RUNS, POINTS)
-    targets = {"EventAccumulator": 150, "Rust data server": 10}
+    targets = {"EventAccumulator": 150, "Rust data server": 10, "read and checksum the bytes": 0.2}
     contenders: dict[str, Callable[[], Timing]] = {
         "tarslab": partial(_python, TARSLAB, one),
         "tarslab, first call of a process": partial(_python, FIRST_CALL, one),

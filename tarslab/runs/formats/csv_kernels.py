@@ -60,7 +60,7 @@ def parse(data, start, separator, fives, tens, number, numeric, odd):
     """
     # One function on purpose: numba counts references to an array at every call that passes it
     # on, which would take longer than reading a cell.
-    columns, end = len(number), len(data)
+    columns, end, address = len(number), len(data), data.ctypes.data
     room = number.shape[1]
     at, column, row, odds = start, 0, 0, 0
     while at < end:
@@ -85,7 +85,7 @@ def parse(data, start, separator, fives, tens, number, numeric, odd):
             at += 1
             point = at
             while at + 8 <= end:
-                eight = word64(data, at) ^ ZEROS
+                eight = word64(address, at) ^ ZEROS
                 if (eight | (eight + SIXES)) & HIGH_HALVES:
                     break
                 mantissa = mantissa * np.uint64(100_000_000) + eight_digits(eight)

@@ -16,7 +16,12 @@ from pathlib import Path
 
 from tarslab.runs.formats.parallel import Read, in_threads
 from tarslab.runs.formats.tfevents.frames import HEAD, masked_crc
-from tarslab.runs.formats.tfevents.reading import COMPILED_PAYS, EventFile, read_file
+from tarslab.runs.formats.tfevents.reading import (
+    COMPILED_PAYS,
+    EventFile,
+    memory_to_share,
+    read_file,
+)
 from tarslab.runs.formats.tfevents.tailing import Tail
 from tarslab.runs.recording import Recording, Series
 
@@ -50,7 +55,8 @@ def read_all(
     """One Recording a home, with every tag."""
     size = sum(_size(path) for paths in homes for path in paths)
     compiled, split = size >= COMPILED_PAYS, len(homes) == 1
-    read_one = partial(read_file, compiled=compiled, split=split)
+    shared = memory_to_share() if compiled else None
+    read_one = partial(read_file, compiled=compiled, split=split, shared=shared)
     return in_threads(NAME, lambda paths: [read(paths, read_one)], homes)
 
 

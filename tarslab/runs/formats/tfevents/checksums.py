@@ -10,7 +10,7 @@ from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from tarslab.compiled import compiled, word64
+from tarslab.compiled import compiled, word8, word32, word64
 
 ALL_BITS = np.uint64(0xFFFFFFFF)
 
@@ -53,6 +53,14 @@ def _byte_by_table(crc, byte):
 
 
 @compiled
+def _half_by_table(crc, word):
+    for _ in range(4):
+        crc = _byte_by_table(crc, word & np.uint64(0xFF))
+        word >>= np.uint64(8)
+    return crc
+
+
+@compiled
 def _word_by_table(crc, word):
     for _ in range(8):
         crc = _byte_by_table(crc, word & np.uint64(0xFF))
@@ -61,15 +69,16 @@ def _word_by_table(crc, word):
 
 
 def _steps():
-    """How to take eight bytes, and one byte, into a checksum on this processor."""
+    """How to take eight bytes, four, and one into a checksum on this processor."""
     features, machine = binding.get_host_cpu_features(), platform.machine().lower()
     if machine in ("x86_64", "amd64") and features.get("sse4.2"):
         x86 = "llvm.x86.sse42.crc32"
-        return _instruction(f"{x86}.64.64", 64, 64), _instruction(f"{x86}.32.8", 32, 8)
-    return _word_by_table, _byte_by_table
+        shapes = ((f"{x86}.64.64", 64, 64), (f"{x86}.32.32", 32, 32), (f"{x86}.32.8", 32, 8))
+        return tuple(_instruction(*shape) for shape in shapes)
+    return _word_by_table, _half_by_table, _byte_by_table
 
 
-_take_word, _take_byte = _steps()
+_take_word, _take_half, _take_byte = _steps()
 
 
 @compiled
@@ -79,8 +88,11 @@ def masked_crc(data, start, end):
     while start + 8 <= end:
         crc = _take_word(crc, word64(data, start))
         start += 8
+    if start + 4 <= end:
+        crc = _take_half(crc, word32(data, start))
+        start += 4
     while start < end:
-        crc = _take_byte(crc, np.uint64(data[start]))
+        crc = _take_byte(crc, word8(data, start))
         start += 1
     crc ^= ALL_BITS
     return ((crc >> np.uint64(15) | crc << np.uint64(17)) + np.uint64(0xA282EAD8)) & ALL_BITS

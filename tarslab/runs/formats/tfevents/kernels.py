@@ -7,7 +7,7 @@ Types are left to numba, so these functions carry no hints; shapes stand in thei
 
 import numpy as np
 
-from tarslab.compiled import compiled, word64
+from tarslab.compiled import compiled, float32, float64, word8, word32, word64
 from tarslab.runs.formats.tfevents.checksums import masked_crc
 from tarslab.runs.formats.tfevents.frames import HEAD, TAIL
 
@@ -22,22 +22,11 @@ UNKNOWN, SCALARS, OTHER = 0, 1, 2
 
 
 @compiled
-def word32(data, at):
-    """Four bytes, little-endian, as uint64: numba widens whatever is narrower."""
-    return (
-        np.uint64(data[at])
-        | np.uint64(data[at + 1]) << np.uint64(8)
-        | np.uint64(data[at + 2]) << np.uint64(16)
-        | np.uint64(data[at + 3]) << np.uint64(24)
-    )
-
-
-@compiled
 def varint(data, at, end):
     """The number and the place after it; the place is -1 where it does not end before ``end``."""
     value, shift = np.uint64(0), np.uint64(0)
     while at < end and shift < np.uint64(64):
-        byte = np.uint64(data[at])
+        byte = word8(data, at)
         at += 1
         value |= (byte & np.uint64(0x7F)) << shift
         if byte < np.uint64(0x80):
@@ -74,10 +63,10 @@ def field(data, at, end):
 
 
 @compiled
-def names(tag, data, start, length, pool, offsets):
-    """Whether ``data`` has the name of ``tag`` at ``start``."""
-    at = offsets[tag]
-    if offsets[tag + 1] - at != length:
+def names(pool, at, size, data, start, length):
+    """Whether the ``size`` bytes at ``at`` of the pool are the ``length`` bytes at ``start`` of the
+    data."""
+    if size != length:
         return False
     i = 0
     while i + 8 <= length:
@@ -87,7 +76,7 @@ def names(tag, data, start, length, pool, offsets):
     if length >= 8:
         # The last eight, some of them for the second time.
         return word64(data, start + length - 8) == word64(pool, at + length - 8)
-    while i < length and data[start + i] == pool[at + i]:
+    while i < length and word8(data, start + i) == word8(pool, at + i):
         i += 1
     return i == length
 
@@ -100,19 +89,21 @@ def intern(data, start, length, previous, pool, offsets, slots, successor):
     """
     value = np.uint64(0xCBF29CE484222325)
     for i in range(length):
-        value = (value ^ np.uint64(data[start + i])) * np.uint64(0x100000001B3)
+        value = (value ^ word8(data, start + i)) * np.uint64(0x100000001B3)
     mask = np.int64(len(slots) - 1)
     slot = np.int64(value >> np.uint64(20)) & mask
     while slots[slot] >= 0:
         tag = slots[slot]
-        if names(tag, data, start, length, pool, offsets):
+        at, size = offsets[tag], offsets[tag + 1] - offsets[tag]
+        if names(pool.ctypes.data, at, size, data, start, length):
             successor[previous] = tag
             return tag
         slot = (slot + 1) & mask
     tag = offsets[-1]
     if tag + 2 >= len(offsets) or offsets[tag] + length > len(pool):
         return np.int64(-1)
-    pool[offsets[tag] : offsets[tag] + length] = data[start : start + length]
+    for i in range(length):
+        pool[offsets[tag] + i] = word8(data, start + i)
     offsets[tag + 1] = offsets[tag] + length
     offsets[-1] = tag + 1
     slots[slot] = tag
@@ -145,49 +136,46 @@ def plugin_of(data, start, end):
 
 
 @compiled
-def float_tensor(data, start, end, number32, number64):
-    """What a TensorProto is: 1 a single float, now in ``number32`` or ``number64``; 0 no scalar of
-    floats; 2 of another type or shape, to be looked at in detail; -1 malformed."""
-    size, found = 0, 0
+def float_tensor(data, start, end):
+    """What a TensorProto is, and its number: 1 where it is a single float; 2 of another type or
+    shape, to be looked at in detail; -1 malformed."""
+    size, found, number = 0, 0, np.nan
     while start < end:
         key, value, inner, start = field(data, start, end)
         if start < 0:
-            return -1
+            return -1, number
         length = start - inner
         if key == np.uint64(0x08):
             size = 4 if value == np.uint64(1) else 8 if value == np.uint64(2) else 0
         elif key == np.uint64(0x12) and length:
             # A scalar's shape has no dimensions.
-            return 2
+            return 2, number
         elif (
             (key == np.uint64(0x22) and length)
             or key in (np.uint64(0x2A), np.uint64(0x32))
             or key in (np.uint64(0x2D), np.uint64(0x31))
         ):
             if found or size == 0 or length != size:
-                return 2
+                return 2, number
             found = 1
-            if size == 4:
-                number32[0] = word32(data, inner)
-            else:
-                number64[0] = word64(data, inner)
-    if size == 0 or not found:
-        return 2
-    return 1 if size == 4 else 3
+            number = float32(data, inner) if size == 4 else float64(data, inner)
+    return 1 if found else 2, number
 
 
 @compiled
 def one_simple_value(data, start, end):
-    """Where the tag begins, and its length, in an event of wall time, step and one simple value in
-    this order, as all writers of scalars but TensorFlow 2 put them; the length is -1 for others.
+    """The step, where the tag begins, and its length, in an event of wall time, step and one simple
+    value in this order, as all writers of scalars but TensorFlow 2 put them; the length is -1 for
+    others.
     """
-    if end - start < 20 or data[start] != 0x09:
-        return start, np.int64(-1)
+    step = np.uint64(0)
+    if end - start < 20 or word8(data, start) != np.uint64(0x09):
+        return step, start, np.int64(-1)
     at = start + 9
-    if data[at] == 0x10:
-        _, at = varint(data, at + 1, end)
+    if word8(data, at) == np.uint64(0x10):
+        step, at = varint(data, at + 1, end)
     if at < 0 or end - at < 11:
-        return start, np.int64(-1)
+        return step, start, np.int64(-1)
     # 2a, length of the summary, 0a, length of the value, 0a, length of the tag.
     head = word64(data, at)
     length = np.int64(head >> np.uint64(8) & np.uint64(0xFF))
@@ -197,78 +185,81 @@ def one_simple_value(data, start, end):
         and at + 2 + length == end
         and np.int64(head >> np.uint64(24) & np.uint64(0xFF)) == length - 2
         and np.int64(head >> np.uint64(40) & np.uint64(0xFF)) == length - 9
-        and data[end - 5] == 0x15
+        and word8(data, end - 5) == np.uint64(0x15)
     ):
-        return at + 6, length - 9
-    return start, np.int64(-1)
+        return step, at + 6, length - 9
+    return step, start, np.int64(-1)
 
 
 @compiled
-def parse(data, end, pool, offsets, slots, successor, plugins, tag, step, wall_time, value, odd):
-    """Rows of all whole frames in ``data[:end]``.
+def parse(
+    piece, end, rows, pool, offsets, slots, successor, plugins, tag, step, wall_time, value, odd
+):
+    """Rows of all whole frames in ``piece[:end]``.
 
-    Fills one place a value in the columns ``tag``, ``step``, ``wall_time`` and ``value``, which
-    must have room for ``end // 7``; of an odd value ``odd`` holds start (negative where the tag
-    is another plugin's) and end of the summary value in ``data``, the place of its frame, and the
-    first row of that. Returns how many rows
-    there are, the place that was reached, why it ended there, and the earliest wall time.
+    Fills one place a value in the columns ``tag``, ``step``, ``wall_time`` and ``value``, from the
+    place ``rows`` on, where they must have room for ``end // 7``. Of an odd value ``odd``, in which
+    the first of these rows has the place 0, holds start (negative where the tag is another
+    plugin's) and end of the summary value in ``piece``, the place of its frame, and the first row
+    of that. Returns where the rows end, the place that was reached in ``piece``, why it ended
+    there, the earliest wall time, and how many values are odd.
     """
-    bits32, bits64 = np.zeros(1, np.uint32), np.zeros(1, np.uint64)
-    number32, number64 = bits32.view(np.float32), bits64.view(np.float64)
-    rows, previous, earliest = 0, len(successor) - 1, np.inf
+    data, names_of_tags = piece.ctypes.data, pool.ctypes.data
+    start_row, previous, earliest, odds = rows, len(successor) - 1, np.inf, 0
     position = np.int64(0)
     while True:
         if position + HEAD > end:
-            return rows, position, NEEDS_MORE, earliest
+            return rows, position, NEEDS_MORE, earliest, odds
         if masked_crc(data, position, position + 8) != word32(data, position + 8):
-            return rows, position, BAD_LENGTH, earliest
+            return rows, position, BAD_LENGTH, earliest, odds
         length = word64(data, position)
         if length > np.uint64(end) or position + HEAD + np.int64(length) + TAIL > end:
-            return rows, position, NEEDS_MORE, earliest
+            return rows, position, NEEDS_MORE, earliest, odds
         start = position + HEAD
         after = start + np.int64(length)
         if masked_crc(data, start, after) != word32(data, after):
-            return rows, position, BAD_RECORD, earliest
+            return rows, position, BAD_RECORD, earliest, odds
 
-        event_wall, event_step, first_row = 0.0, np.int64(0), rows
-        at = start
-        tag_start, tag_length = one_simple_value(data, start, after)
+        number, tag_start, tag_length = one_simple_value(data, start, after)
         if tag_length >= 0:
             # Loggers repeat their tags in one order.
             number_of_tag = successor[previous]
             if number_of_tag < 0 or not names(
-                number_of_tag, data, tag_start, tag_length, pool, offsets
+                names_of_tags,
+                offsets[number_of_tag],
+                offsets[number_of_tag + 1] - offsets[number_of_tag],
+                data,
+                tag_start,
+                tag_length,
             ):
                 number_of_tag = intern(
                     data, tag_start, tag_length, previous, pool, offsets, slots, successor
                 )
                 if number_of_tag < 0:
-                    return rows, position, TAGS_FULL, earliest
+                    return rows, position, TAGS_FULL, earliest, odds
             previous = number_of_tag
-            tag[rows] = number_of_tag
-            bits32[0] = word32(data, after - 4)
-            value[rows] = number32[0]
-            bits64[0] = word64(data, start + 1)
-            event_wall = number64[0]
-            if data[start + 9] == 0x10:
-                number, _ = varint(data, start + 10, after)
-                event_step = np.int64(number)
+            tag[rows], step[rows] = number_of_tag, np.int64(number)
+            wall_time[rows], value[rows] = float64(data, start + 1), float32(data, after - 4)
+            earliest = min(earliest, wall_time[rows])
             rows += 1
-            at = after
+            position = after + TAIL
+            continue
+
+        event_wall, event_step, first_row = 0.0, np.int64(0), rows
+        at = start
         while at < after:
             key, number, inner, at = field(data, at, after)
             if at < 0:
-                return first_row, position, BAD_EVENT, earliest
+                return first_row, position, BAD_EVENT, earliest, odds
             if key == np.uint64(0x09):
-                bits64[0] = word64(data, inner)
-                event_wall = number64[0]
+                event_wall = float64(data, inner)
             elif key == np.uint64(0x10):
                 event_step = np.int64(number)
             elif key == np.uint64(0x2A):
                 while inner < at:
                     key, _, entry, inner = field(data, inner, at)
                     if inner < 0:
-                        return first_row, position, BAD_EVENT, earliest
+                        return first_row, position, BAD_EVENT, earliest, odds
                     if key != np.uint64(0x0A):
                         continue
                     entry_start = entry
@@ -277,7 +268,7 @@ def parse(data, end, pool, offsets, slots, successor, plugins, tag, step, wall_t
                     while entry < inner:
                         key, _, part, entry = field(data, entry, inner)
                         if entry < 0:
-                            return first_row, position, BAD_EVENT, earliest
+                            return first_row, position, BAD_EVENT, earliest, odds
                         if key == np.uint64(0x0A):
                             tag_start, tag_end = part, entry
                         elif key == np.uint64(0x15):
@@ -287,7 +278,7 @@ def parse(data, end, pool, offsets, slots, successor, plugins, tag, step, wall_t
                         elif key == np.uint64(0x4A):
                             plugin = plugin_of(data, part, entry)
                             if plugin < 0:
-                                return first_row, position, BAD_EVENT, earliest
+                                return first_row, position, BAD_EVENT, earliest, odds
                     if simple < 0 and tensor < 0 and plugin == UNKNOWN:
                         continue
                     number_of_tag = intern(
@@ -301,29 +292,30 @@ def parse(data, end, pool, offsets, slots, successor, plugins, tag, step, wall_t
                         successor,
                     )
                     if number_of_tag < 0:
-                        return first_row, position, TAGS_FULL, earliest
+                        return first_row, position, TAGS_FULL, earliest, odds
                     previous = number_of_tag
                     if plugin != UNKNOWN and plugins[number_of_tag] == UNKNOWN:
                         plugins[number_of_tag] = plugin
                     if tensor >= 0:
-                        kind = 2
+                        kind, of_tensor = 2, np.nan
                         if plugins[number_of_tag] != OTHER:
-                            kind = float_tensor(data, tensor, tensor_end, bits32, bits64)
+                            kind, of_tensor = float_tensor(data, tensor, tensor_end)
                         if kind < 0:
-                            return first_row, position, BAD_EVENT, earliest
+                            return first_row, position, BAD_EVENT, earliest, odds
                         if kind == 2:
                             tag[rows] = ODD - number_of_tag
                             known_other = plugins[number_of_tag] == OTHER
-                            odd[rows, 0] = -entry_start if known_other else entry_start
-                            odd[rows, 1] = inner
-                            odd[rows, 2], odd[rows, 3] = position, first_row
+                            odds += 1
+                            row = rows - start_row
+                            odd[row, 0] = -entry_start if known_other else entry_start
+                            odd[row, 1], odd[row, 2] = inner, position
+                            odd[row, 3] = first_row - start_row
                         else:
                             tag[rows] = number_of_tag
-                            value[rows] = number32[0] if kind == 1 else number64[0]
+                            value[rows] = of_tensor
                     elif simple >= 0:
                         tag[rows] = number_of_tag
-                        bits32[0] = word32(data, simple)
-                        value[rows] = number32[0]
+                        value[rows] = float32(data, simple)
                     else:
                         continue
                     rows += 1
@@ -334,8 +326,9 @@ def parse(data, end, pool, offsets, slots, successor, plugins, tag, step, wall_t
 
 
 @compiled
-def next_frame(data, end):
+def next_frame(piece, end):
     """The first place where a frame begins whose checksums are both right, ``end`` if nowhere."""
+    data = piece.ctypes.data
     for position in range(end - HEAD - TAIL):
         start = position + HEAD
         if masked_crc(data, position, position + 8) == word32(data, position + 8):
@@ -345,6 +338,13 @@ def next_frame(data, end):
                 if masked_crc(data, start, after) == word32(data, after):
                     return position
     return end
+
+
+@compiled
+def count_tags(tag, counts):
+    """Add to ``counts`` how often each tag is there."""
+    for row in range(len(tag)):
+        counts[tag[row]] += 1
 
 
 @compiled

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tarslab.cores import cores
 from tarslab.runs.formats.tfevents.frames import CUT_OFF, Reader
@@ -18,7 +19,9 @@ from tarslab.runs.formats.tfevents.gathering import Gatherer
 from tarslab.runs.recording import Series, Unfinished
 
 if TYPE_CHECKING:
-    from tarslab.runs.formats.tfevents.scanning import Scanner
+    from tarslab.runs.formats.tfevents.scanning import MemoryOfThread, Scanner
+
+Bytes = NDArray[np.uint8]
 
 # Below this many bytes gathering is done before numba has been imported.
 COMPILED_PAYS = 1_000_000
@@ -39,23 +42,39 @@ class EventFile(NamedTuple):
     """Why some of it was not read."""
 
 
-def read_file(path: Path, *, compiled: bool = False, split: bool = False) -> EventFile:
-    """All sound events of a file; ``compiled`` and ``split``, in two threads, change nothing but
-    the speed."""
+def read_file(
+    path: Path,
+    *,
+    compiled: bool = False,
+    split: bool = False,
+    shared: "MemoryOfThread | None" = None,
+) -> EventFile:
+    """All sound events of a file.
+
+    ``compiled``, ``split`` (in two threads) and ``shared``, the memory that one file after the
+    other is read into, change nothing but the speed.
+    """
     with open(path, "rb", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
         if compiled and split and size >= SPLIT_PAYS and cores() > 1:
             reader, reached, damage = _read_halves(path, file, size)
         else:
-            reader = new_reader(compiled)
-            reached, damage = read_part(file, reader, 0, size)
+            reader = new_reader(compiled, shared)
+            reached, damage = read_part(file, reader, 0, size, shared.buffer if shared else None)
     warning = warning_of(path, damage, reached, size)
     return EventFile(reader.started, reader.series(), reader.config, warning)
 
 
-def new_reader(compiled: bool) -> Reader:
+def new_reader(compiled: bool, shared: "MemoryOfThread | None" = None) -> Reader:
     """A reader of small files, or of large ones."""
-    return _scanner() if compiled else Gatherer()
+    return _scanner(shared) if compiled else Gatherer()
+
+
+def memory_to_share() -> "MemoryOfThread":
+    """What reading many large files is quicker with."""
+    from tarslab.runs.formats.tfevents.scanning import MemoryOfThread
+
+    return MemoryOfThread(PIECE)
 
 
 def warning_of(path: Path, damage: str | None, reached: int, size: int) -> str | None:
@@ -69,10 +88,13 @@ def warning_of(path: Path, damage: str | None, reached: int, size: int) -> str |
     return kind(f"{path}: {damage} at byte {reached} of {size}; {what_was_read}")
 
 
-def read_part(file: FileIO, reader: Reader, start: int, end: int) -> tuple[int, str | None]:
+def read_part(
+    file: FileIO, reader: Reader, start: int, end: int, buffer: "Bytes | None" = None
+) -> tuple[int, str | None]:
     """Feed the bytes from ``start`` to ``end``; where the sound events end, and why before."""
     file.seek(start)
-    buffer = np.empty(max(1, min(PIECE, end - start)), np.uint8)
+    if buffer is None:
+        buffer = np.empty(max(1, min(PIECE, end - start)), np.uint8)
     reached, held = start, 0
     while True:
         room = buffer[held : held + end - reached - held]
@@ -118,7 +140,7 @@ def _middle(file: FileIO, size: int) -> int:
     return size // 2 + place if place < len(piece) else size
 
 
-def _scanner() -> "Scanner":
+def _scanner(shared: "MemoryOfThread | None" = None) -> "Scanner":
     from tarslab.runs.formats.tfevents.scanning import Scanner
 
-    return Scanner()
+    return Scanner(shared.memory if shared else None)

@@ -1,5 +1,6 @@
 """The scalars of an event file by the compiled pass."""
 
+import threading
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -28,36 +29,48 @@ DAMAGE = {
 BYTES_A_ROW = 7
 
 
-class Scanner:
-    """A ``frames.Reader`` for large files."""
+# Rows that a thread gets memory for at once: 28 MB, of which it uses what it needs.
+ROWS_AHEAD = 1 << 20
 
-    def __init__(self) -> None:
+
+class Scanner:
+    """A ``frames.Reader`` for large files.
+
+    Of several that share their ``memory`` only the last may be fed.
+    """
+
+    def __init__(self, memory: "Memory | None" = None) -> None:
         self.started = float("inf")
         self._events = EventReader()
         self._tags = _Tags.of(1024, 65_536)
+        self._memory = memory or Memory()
+        # What was read: first these, then so many rows of the memory.
         self._parts: list[_Rows] = []
-        self._room = _Rows.empty(0)
-        self._odd = np.empty((0, 4), np.int64)
+        self._held = 0
 
     @property
     def config(self) -> dict[str, Any]:
         return self._events.config
 
     def feed(self, data: Bytes) -> tuple[int, str | None]:
-        if len(data) // BYTES_A_ROW > len(self._odd):
-            self._room = _Rows.empty(len(data) // BYTES_A_ROW)
-            self._odd = np.empty((len(data) // BYTES_A_ROW, 4), np.int64)
+        most = len(data) // BYTES_A_ROW
+        if not self._memory.has_room(self._held, most):
+            self._parts += self._rows(copied=True)
+            self._held = 0
+            self._memory.make_room(most)
         reached = 0
         while True:
             piece = data[reached:]
-            n, parsed, status, earliest = kernels.parse(
-                piece, len(piece), *self._tags, *self._room, self._odd
+            end, parsed, status, earliest, odds = kernels.parse(
+                piece, len(piece), self._held, *self._tags, *self._memory.rows, self._memory.odd
             )
             self.started = min(self.started, earliest)
-            rows, bad_frame = self._with_odd_values(self._room.where(slice(n)), piece)
-            self._parts.append(rows)
-            if bad_frame is not None:
-                return reached + bad_frame, BAD_EVENT
+            if odds:
+                end, bad_frame = self._with_odd_values(end, piece)
+                if bad_frame is not None:
+                    self._held = end
+                    return reached + bad_frame, BAD_EVENT
+            self._held = end
             reached += parsed
             if status != kernels.TAGS_FULL:
                 return reached, DAMAGE.get(status)
@@ -65,16 +78,17 @@ class Scanner:
 
     def series(self) -> dict[str, Series]:
         names = self._tags.names()
+        parts = [*self._parts, *self._rows()]
+        self._parts, self._held = [], 0
         counts = np.zeros(len(names), np.int64)
-        for part in self._parts:
-            counts += np.bincount(part.tag, minlength=len(names))
+        for part in parts:
+            kernels.count_tags(part.tag, counts)
         ends = np.cumsum(counts)
         places = ends - counts
-        total = int(counts.sum())
-        columns = Series(np.empty(total, np.int64), np.empty(total), np.empty(total))
-        while self._parts:
+        columns = self._memory.columns(int(counts.sum()))
+        while parts:
             # What was sorted is let go.
-            kernels.sort_by_tag(*self._parts.pop(0), places, *columns)
+            kernels.sort_by_tag(*parts.pop(0), places, *columns)
         return {
             text_of(name): columns.take(slice(end - count, end))
             for name, end, count in zip(names, ends.tolist(), counts.tolist(), strict=True)
@@ -92,37 +106,93 @@ class Scanner:
     def take(self, later: "Scanner") -> None:
         """Add all that ``later`` has read."""
         numbers = np.array([self._number(name) for name in later._tags.names()], np.int32)
-        self._parts += [part._replace(tag=numbers[part.tag]) for part in later._parts]
+        self._parts += self._rows(copied=True)
+        self._held = 0
+        self._parts += [
+            part._replace(tag=numbers[part.tag]) for part in (*later._parts, *later._rows())
+        ]
         self.started = min(self.started, later.started)
         self._events.config |= later.config
 
-    def _with_odd_values(self, rows: "_Rows", data: Bytes) -> "tuple[_Rows, int | None]":
-        """A copy of the rows with the values that the pass could not read, as far as they are
-        scalars; and the first frame that turned out to be no event, where they end."""
+    def _rows(self, *, copied: bool = False) -> "list[_Rows]":
+        """What is held in the memory."""
+        if not self._held:
+            return []
+        held = self._memory.rows.where(slice(self._held))
+        return [held.copied() if copied else held]
+
+    def _with_odd_values(self, end: int, data: Bytes) -> "tuple[int, int | None]":
+        """Read the values that the pass could not read, and drop what is no scalar, from the rows
+        after those that are held: where they end then, and the first frame that turned out to be no
+        event, whose rows are dropped too."""
+        rows = self._memory.rows.where(slice(self._held, end))
         odd = np.flatnonzero(rows.tag < 0)
-        if not odd.size:
-            return rows.where(slice(None)).copied(), None
         rows.tag[odd] = kernels.ODD - rows.tag[odd]
         sound = np.ones(len(rows.tag), np.bool_)
         sound[odd] = False
         # Images and histograms are many and large, so none of them is looked at.
-        looked_at = self._odd[odd, 0] > 0
+        looked_at = self._memory.odd[odd, 0] > 0
         if HYPERPARAMETER_TAG in (names := self._tags.names()):
             looked_at |= rows.tag[odd] == names.index(HYPERPARAMETER_TAG)
+        bad_frame = None
         for row in odd[looked_at].tolist():
-            start, end, frame, first_row = self._odd[row].tolist()
+            value, value_end, frame, first_row = self._memory.odd[row].tolist()
             try:
-                _, number = self._events.scalar(data[abs(start) : end].tobytes())
+                _, number = self._events.scalar(data[abs(value) : value_end].tobytes())
             except MALFORMED:
-                return rows.where(sound & (np.arange(len(sound)) < first_row)), frame
+                sound[first_row:], bad_frame = False, frame
+                break
             if number is not None:
                 rows.value[row], sound[row] = number, True
-        return rows.where(sound), None
+        kept = rows.where(sound)
+        rows.start_with(kept)
+        return self._held + len(kept.tag), bad_frame
 
     def _number(self, name: bytes) -> int:
         while (number := self._tags.intern(np.frombuffer(name, np.uint8))) < 0:
             self._tags = self._tags.doubled()
         return number
+
+
+class Memory:
+    """What one file after the other is read into: memory that is new to a process takes longer to
+    get than most files to read."""
+
+    def __init__(self, ahead: int = 0) -> None:
+        self._ahead = ahead
+        self.rows = _Rows.empty(0)
+        self.odd = np.empty((0, 4), np.int64)
+        self._columns = Series.of([], [], [])
+
+    def has_room(self, held: int, more: int) -> bool:
+        """Whether so many rows fit behind those that are held."""
+        return held + more <= len(self.rows.tag) and more <= len(self.odd)
+
+    def make_room(self, rows: int) -> None:
+        """Let so many rows fit; of those that are here nothing is kept."""
+        if rows > len(self.rows.tag):
+            self.rows = _Rows.empty(max(rows, self._ahead))
+        if rows > len(self.odd):
+            self.odd = np.empty((rows, 4), np.int64)
+
+    def columns(self, rows: int) -> Series:
+        """Columns to keep, from a larger piece of memory."""
+        if rows > self._columns.points:
+            size = max(rows, self._ahead)
+            self._columns = Series(np.empty(size, np.int64), np.empty(size), np.empty(size))
+        taken, self._columns = (
+            self._columns.take(slice(rows)),
+            self._columns.take(slice(rows, None)),
+        )
+        return taken
+
+
+class MemoryOfThread(threading.local):
+    """For each thread that asks a ``Memory``, and what the bytes of files are read into."""
+
+    def __init__(self, buffer_size: int) -> None:
+        self.memory = Memory(ROWS_AHEAD)
+        self.buffer = np.empty(buffer_size, np.uint8)
 
 
 class _Rows(NamedTuple):
@@ -141,6 +211,12 @@ class _Rows(NamedTuple):
         return _Rows(
             self.tag[places], self.step[places], self.wall_time[places], self.value[places]
         )
+
+    def start_with(self, rows: "_Rows") -> None:
+        """Overwrite the first rows."""
+        for name in self._fields:
+            of_rows = getattr(rows, name)
+            getattr(self, name)[: len(of_rows)] = of_rows
 
     def copied(self) -> "_Rows":
         return _Rows(self.tag.copy(), self.step.copy(), self.wall_time.copy(), self.value.copy())
@@ -177,7 +253,7 @@ class _Tags(NamedTuple):
     def intern(self, name: NDArray[np.uint8]) -> int:
         """The number of a tag, new or known; -1 where the table is full."""
         start = len(self.successor) - 1
-        return int(kernels.intern(name, 0, len(name), start, *self[:4]))
+        return int(kernels.intern(name.ctypes.data, 0, len(name), start, *self[:4]))
 
     def doubled(self) -> "_Tags":
         """The same tags with room for as many again."""
