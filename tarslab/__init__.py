@@ -7,19 +7,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tarslab import charts, dashboards, errors, reports, runs, stats
+    from tarslab import charts, dashboards, errors, reports, runs, stats, studies
     from tarslab.errors import TarslabError
     from tarslab.runs import LiveRuns, Run, Runs, follow, load
+    from tarslab.studies import Study, load_study
 
 __version__ = "0.1.0"
 
-_ROOMS = ("charts", "dashboards", "errors", "reports", "runs", "stats")
+_ROOMS = ("charts", "dashboards", "errors", "reports", "runs", "stats", "studies")
 _NAMES = {
     "follow": "tarslab.runs",
     "load": "tarslab.runs",
+    "load_study": "tarslab.studies",
     "LiveRuns": "tarslab.runs",
     "Run": "tarslab.runs",
     "Runs": "tarslab.runs",
+    "Study": "tarslab.studies",
     "TarslabError": "tarslab.errors",
 }
 
@@ -27,15 +30,18 @@ __all__ = [
     "LiveRuns",
     "Run",
     "Runs",
+    "Study",
     "TarslabError",
     "charts",
     "dashboards",
     "errors",
     "follow",
     "load",
+    "load_study",
     "reports",
     "runs",
     "stats",
+    "studies",
 ]
 
 

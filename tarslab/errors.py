@@ -2,9 +2,12 @@
 
     TarslabError
     ├── BadArgument     an argument, option or notebook parameter that cannot be used
-    │   └── NotLogged   a metric that none of the runs has
+    │   ├── NotLogged   a metric that none of the runs has
+    │   └── NoTrials    a study without the trials that are asked about
     ├── LogNotFound     nothing to read where the user pointed
     ├── BadLog          a file that cannot be read as what it claims to be
+    ├── StudyNotFound   no study of this name, or no storage of studies there
+    ├── BadStudy        a storage of studies that cannot be read
     └── NotebookFailed  a notebook whose execution stopped
 
     LogWarning          part of a file could not be used; the rest was read
@@ -25,12 +28,24 @@ class NotLogged(BadArgument):
     """None of the runs has the metric; the message lists those there are."""
 
 
+class NoTrials(BadArgument):
+    """A study lacks the trials that are asked about; the message says which it has."""
+
+
 class LogNotFound(TarslabError, FileNotFoundError):
     """No training log where the user pointed; the message says what was looked for and seen."""
 
 
 class BadLog(TarslabError, ValueError):
     """A log file cannot be read as what it claims to be."""
+
+
+class StudyNotFound(TarslabError, FileNotFoundError):
+    """No storage of studies there, or no study of this name; the message lists those there are."""
+
+
+class BadStudy(TarslabError, ValueError):
+    """A storage of studies is damaged, locked, or of a version that cannot be read."""
 
 
 class NotebookFailed(TarslabError, RuntimeError):

@@ -1,6 +1,7 @@
 """Log files written by real writers, and a cache of the tests' own."""
 
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -88,6 +89,14 @@ def write_events() -> WriteEvents:
         return written.rename(folder / name)
 
     return write
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port of loopback that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @pytest.fixture
