@@ -174,7 +174,10 @@ def _cells(values: NDArray[np.float64], cells: int) -> NDArray[np.int64]:
     low, high = values.min(), values.max()
     if low == high:
         return np.zeros(len(values), np.int64)
-    return np.minimum((values - low) / (high - low) * cells, cells - 1).astype(np.int64)
+    cell: NDArray[np.int64] = np.minimum((values - low) / (high - low) * cells, cells - 1).astype(
+        np.int64
+    )
+    return cell
 
 
 def _in_order(present: Iterable[str]) -> list[str]:
