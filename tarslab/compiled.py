@@ -15,11 +15,14 @@ from numba.extending import intrinsic
 from tarslab.cores import cores, over_cores
 
 __all__ = [
+    "byte",
     "compiled",
     "cores",
     "float32",
     "float64",
+    "leading_zeros",
     "over_cores",
+    "product",
     "word8",
     "word32",
     "word64",
@@ -56,12 +59,38 @@ def _load(kind: ir.Type, given: types.Type, extend: str) -> Any:
     return load
 
 
-# Little-endian numbers in memory, as uint64 and float64. They take the address of an array
-# (``data.ctypes.data``), since numba counts references to an array at every call that passes it on,
-# which takes longer than what most of these calls do. The caller answers for the bounds, and keeps
-# the array.
+# Little-endian numbers in memory, as uint64 and float64, and a byte as int64. They take the address
+# of an array (``data.ctypes.data``), since numba counts references to an array at every call that
+# passes it on, which takes longer than what most of these calls do. The caller answers for the
+# bounds, and keeps the array.
+byte = _load(ir.IntType(8), types.int64, "zext")
 word8 = _load(ir.IntType(8), types.uint64, "zext")
 word32 = _load(ir.IntType(32), types.uint64, "zext")
 word64 = _load(ir.IntType(64), types.uint64, "bitcast")
 float32 = _load(ir.FloatType(), types.float64, "fpext")
 float64 = _load(ir.DoubleType(), types.float64, "bitcast")
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def leading_zeros(typing_context: Any, word: Any) -> Any:
+    """How many bits of a uint64 are zero before the first that is not."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.ctlz(arguments[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.uint64(types.uint64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def product(typing_context: Any, a: Any, b: Any) -> Any:
+    """The 128 bits of the product of two uint64: high and low word."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        whole, word = ir.IntType(128), ir.IntType(64)
+        found = builder.mul(*(builder.zext(argument, whole) for argument in arguments))
+        high = builder.trunc(builder.lshr(found, ir.Constant(whole, 64)), word)
+        return context.make_tuple(
+            builder, signature.return_type, (high, builder.trunc(found, word))
+        )
+
+    return types.UniTuple(types.uint64, 2)(types.uint64, types.uint64), generate

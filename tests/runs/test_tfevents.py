@@ -26,7 +26,7 @@ import tarslab as tl
 from tarslab import bundled
 from tarslab.errors import BadLog
 from tarslab.runs.formats import tfevents
-from tarslab.runs.formats.tfevents import frames, reading
+from tarslab.runs.formats.tfevents import frames, kernels, reading
 from tarslab.runs.formats.tfevents.events import MALFORMED, EventReader
 from tarslab.runs.recording import Recording
 
@@ -305,6 +305,33 @@ def events(draw: st.DrawFn) -> bytes:
 def framed(event: bytes) -> bytes:
     length = len(event).to_bytes(8, "little")
     return length + frames.masked_crc(length) + event + frames.masked_crc(event)
+
+
+def test_the_shortest_values_fit_into_the_rows_that_there_is_room_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tensorboard.compat.proto.tensor_pb2 import TensorProto
+
+    event = Event(wall_time=1.0, step=1)
+    for _ in range(1_980):
+        event.summary.value.add().tensor.CopyFrom(TensorProto())
+    path = tmp_path / "events.out.tfevents.1"
+    path.write_bytes(3 * framed(event.SerializeToString()))
+    ends: list[int] = []
+    parse = kernels.parse
+
+    def counted(*given: Any) -> Any:
+        found = parse(*given)
+        odd, tags = given[-1], given[-5]
+        # The compiled loop checks no bounds.
+        assert found[0] <= len(tags)
+        assert found[0] - given[2] <= len(odd)
+        ends.append(found[0])
+        return found
+
+    monkeypatch.setattr(kernels, "parse", counted)
+    assert tfevents.read([path], partial(reading.read_file, compiled=True)).series == {}
+    assert max(ends) >= 1_980
 
 
 @settings(

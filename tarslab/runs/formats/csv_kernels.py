@@ -9,7 +9,7 @@ Experience 51 (2021): correctly rounded, as Python's ``float``.
 
 import numpy as np
 
-from tarslab.compiled import compiled, word64
+from tarslab.compiled import byte, compiled, leading_zeros, product, word64
 
 TAB, LINE_FEED, RETURN, SPACE, PLUS, MINUS, POINT, ZERO = 9, 10, 13, 32, 43, 45, 46, 48
 ZEROS, SIXES, HIGH_HALVES = (np.uint64(b * 0x0101010101010101) for b in (0x30, 0x06, 0xF0))
@@ -43,8 +43,8 @@ POWERS_OF_TEN = np.array([float(f"1e{q}") for q in range(23)])
 def line_feeds(data, start):
     """How many line feeds stand in ``data`` (uint8) from ``start`` on."""
     count = 0
-    for byte in data[start:]:
-        count += byte == LINE_FEED
+    for letter in data[start:]:
+        count += letter == LINE_FEED
     return count
 
 
@@ -58,40 +58,42 @@ def parse(data, start, separator, fives, tens, number, numeric, odd):
     number, a row has not as many cells as there are columns, or the last row does not end; empty
     lines count for nothing.
     """
-    # One function on purpose: numba counts references to an array at every call that passes it
-    # on, which would take longer than reading a cell.
-    columns, end, address = len(number), len(data), data.ctypes.data
+    columns, end, text = len(number), len(data), data.ctypes.data
     room = number.shape[1]
     at, column, row, odds = start, 0, 0, 0
     while at < end:
         if row == room:
             return -1, odds
-        while at < end and (data[at] == SPACE or data[at] == TAB) and data[at] != separator:
+        while (
+            at < end
+            and (byte(text, at) == SPACE or byte(text, at) == TAB)
+            and byte(text, at) != separator
+        ):
             at += 1
         first = at
-        negative = at < end and data[at] == MINUS
-        if negative or (at < end and data[at] == PLUS):
+        negative = at < end and byte(text, at) == MINUS
+        if negative or (at < end and byte(text, at) == PLUS):
             at += 1
         begin = at
         mantissa, power = np.uint64(0), 0
         while at < end:
-            digit = np.uint64(data[at]) - np.uint64(ZERO)
+            digit = np.uint64(byte(text, at)) - np.uint64(ZERO)
             if digit > np.uint64(9):
                 break
             mantissa = mantissa * np.uint64(10) + digit
             at += 1
         count = at - begin
-        if at < end and data[at] == POINT:
+        if at < end and byte(text, at) == POINT:
             at += 1
             point = at
             while at + 8 <= end:
-                eight = word64(address, at) ^ ZEROS
+                eight = word64(text, at) ^ ZEROS
                 if (eight | (eight + SIXES)) & HIGH_HALVES:
                     break
                 mantissa = mantissa * np.uint64(100_000_000) + eight_digits(eight)
                 at += 8
             while at < end:
-                digit = np.uint64(data[at]) - np.uint64(ZERO)
+                digit = np.uint64(byte(text, at)) - np.uint64(ZERO)
                 if digit > np.uint64(9):
                     break
                 mantissa = mantissa * np.uint64(10) + digit
@@ -103,11 +105,11 @@ def parse(data, start, separator, fives, tens, number, numeric, odd):
             value = np.nan
             if at != begin:
                 return -1, odds
-            if at + 3 <= end and data[at] | LOWER_CASE in (NAN[0], INF[0]):
+            if at + 3 <= end and byte(text, at) | LOWER_CASE in (NAN[0], INF[0]):
                 letters = (
-                    data[at] | LOWER_CASE,
-                    data[at + 1] | LOWER_CASE,
-                    data[at + 2] | LOWER_CASE,
+                    byte(text, at) | LOWER_CASE,
+                    byte(text, at + 1) | LOWER_CASE,
+                    byte(text, at + 2) | LOWER_CASE,
                 )
                 if letters == INF:
                     value = np.inf
@@ -119,20 +121,20 @@ def parse(data, start, separator, fives, tens, number, numeric, odd):
             else:
                 return -1, odds
         else:
-            if at < end and data[at] | LOWER_CASE == E:
+            if at < end and byte(text, at) | LOWER_CASE == E:
                 at += 1
-                falls = at < end and data[at] == MINUS
-                if falls or (at < end and data[at] == PLUS):
+                falls = at < end and byte(text, at) == MINUS
+                if falls or (at < end and byte(text, at) == PLUS):
                     at += 1
                 point, exponent = at, 0
-                while at < end and ZERO <= data[at] < ZERO + 10:
-                    exponent = min(exponent * 10 + (data[at] - ZERO), 9999)
+                while at < end and ZERO <= byte(text, at) < ZERO + 10:
+                    exponent = min(exponent * 10 + (byte(text, at) - ZERO), 9999)
                     at += 1
                 if at == point:
                     return -1, odds
                 power += -exponent if falls else exponent
-            while count > DIGITS and (data[begin] == ZERO or data[begin] == POINT):
-                count -= data[begin] == ZERO
+            while count > DIGITS and (byte(text, begin) == ZERO or byte(text, begin) == POINT):
+                count -= byte(text, begin) == ZERO
                 begin += 1
             if count > DIGITS:
                 decided = False
@@ -151,16 +153,20 @@ def parse(data, start, separator, fives, tens, number, numeric, odd):
                 return -1, odds
             odd[odds, 0], odd[odds, 1], odd[odds, 2], odd[odds, 3] = column, row, first, at
             odds += 1
-        while at < end and (data[at] == SPACE or data[at] == TAB) and data[at] != separator:
+        while (
+            at < end
+            and (byte(text, at) == SPACE or byte(text, at) == TAB)
+            and byte(text, at) != separator
+        ):
             at += 1
-        if column < columns - 1 and at < end and data[at] == separator:
+        if column < columns - 1 and at < end and byte(text, at) == separator:
             numeric[column, row] = not empty
             column += 1
             at += 1
             continue
-        if at < end and data[at] == RETURN:
+        if at < end and byte(text, at) == RETURN:
             at += 1
-        if at == end or data[at] != LINE_FEED:
+        if at == end or byte(text, at) != LINE_FEED:
             return -1, odds
         at += 1
         if column == 0 and empty:
@@ -171,6 +177,11 @@ def parse(data, start, separator, fives, tens, number, numeric, odd):
         column = 0
         row += 1
     return (row if column == 0 else -1), odds
+
+
+@compiled
+def is_blank(letter):
+    return letter == SPACE or letter == TAB  # noqa: SIM109 (a tuple is slower here)
 
 
 @compiled
@@ -187,17 +198,15 @@ def eight_digits(digits):
 @compiled
 def rounded(mantissa, power, five_high, five_low):
     """Whether the number nearest to ``mantissa * 10**power`` is decided, and that number."""
-    zeros = 0
-    while mantissa < np.uint64(1) << np.uint64(63):
-        mantissa <<= np.uint64(1)
-        zeros += 1
+    zeros = leading_zeros(mantissa)
+    mantissa <<= zeros
     high, low = product(mantissa, five_high)
     if high & np.uint64(0x1FF) == np.uint64(0x1FF):
         more = product(mantissa, five_low)[0]
         low += more
         high += np.uint64(low < more)
     top = high >> np.uint64(63)
-    exponent = ((217706 * power) >> 16) + 1086 + np.int64(top) - zeros
+    exponent = ((217706 * power) >> 16) + 1086 + np.int64(top) - np.int64(zeros)
     if low == np.uint64(0xFFFFFFFFFFFFFFFF) or exponent <= 0:
         return False, np.nan
     shift = top + np.uint64(9)
@@ -218,15 +227,3 @@ def rounded(mantissa, power, five_high, five_low):
         return False, np.nan
     bits = np.uint64(exponent) << np.uint64(52) | fraction & np.uint64((1 << 52) - 1)
     return True, np.uint64(bits).view(np.float64)
-
-
-@compiled
-def product(a, b):
-    """The 128 bits of the product of two uint64: high and low word."""
-    half, mask = np.uint64(32), np.uint64(0xFFFFFFFF)
-    a_high, a_low, b_high, b_low = a >> half, a & mask, b >> half, b & mask
-    lowest = a_low * b_low
-    middle = a_high * b_low + (lowest >> half)
-    other = a_low * b_high + (middle & mask)
-    high = a_high * b_high + (middle >> half) + (other >> half)
-    return high, (other << half) | (lowest & mask)

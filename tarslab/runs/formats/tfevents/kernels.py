@@ -198,7 +198,7 @@ def parse(
     """Rows of all whole frames in ``piece[:end]``.
 
     Fills one place a value in the columns ``tag``, ``step``, ``wall_time`` and ``value``, from the
-    place ``rows`` on, where they must have room for ``end // 7``. Of an odd value ``odd``, in which
+    place ``rows`` on, where they must have room for ``end // 4``. Of an odd value ``odd``, in which
     the first of these rows has the place 0, holds start (negative where the tag is another
     plugin's) and end of the summary value in ``piece``, the place of its frame, and the first row
     of that. Returns where the rows end, the place that was reached in ``piece``, why it ended

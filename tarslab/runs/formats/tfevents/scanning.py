@@ -25,8 +25,8 @@ DAMAGE = {
     kernels.BAD_EVENT: BAD_EVENT,
 }
 
-# The shortest scalar is a Summary.Value without a tag.
-BYTES_A_ROW = 7
+# The shortest value that takes a row is an empty tensor without a tag: 0a 02 42 00.
+BYTES_A_ROW = 4
 
 
 # Rows that a thread gets memory for at once: 28 MB, of which it uses what it needs.
