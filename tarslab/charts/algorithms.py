@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from tarslab.charts import theme
-from tarslab.charts.curves import HOVER_POINTS, columns_of
+from tarslab.charts.curves import columns_of, hover_points, lone_points, si_axis
 from tarslab.errors import BadArgument
 from tarslab.runs import Runs
 from tarslab.runs.scores import AlgorithmArrays, final_scores
@@ -32,8 +32,8 @@ TIGHT = alt.Scale(zero=False, nice=False)
 
 def scores_of(scores: AlgorithmScores, dimensions: Literal[2, 3] = 2) -> dict[str, Floats]:
     """The array of each algorithm, all of as many tasks; a ``Runs`` is scored by the defaults."""
-    if isinstance(scores, Runs):
-        scores = final_scores(scores)
+    scores = scored(scores)
+    assert not isinstance(scores, Runs)
     if not scores:
         raise BadArgument("scores is empty: give {algorithm: array of shape (runs, tasks)}")
     arrays = {str(name): as_scores(given, f"scores[{name!r}]") for name, given in scores.items()}
@@ -46,6 +46,11 @@ def scores_of(scores: AlgorithmScores, dimensions: Literal[2, 3] = 2) -> dict[st
         listed = ", ".join(f"{name} {number}" for name, number in tasks.items())
         raise BadArgument(f"scores must be of the same tasks for every algorithm, not {listed}")
     return arrays
+
+
+def scored(scores: AlgorithmScores) -> AlgorithmScores:
+    """A ``Runs`` scored by the defaults; scores as they are."""
+    return final_scores(scores) if isinstance(scores, Runs) else scores
 
 
 def score_title(scores: AlgorithmScores) -> str:
@@ -121,13 +126,6 @@ class Axis(NamedTuple):
         return si_axis(large) if self.format is None else alt.Axis(format=self.format)
 
 
-def si_axis(large: bool, **options: Any) -> alt.Axis:
-    """An axis with SI prefixes where its numbers are large; as a format it would write 0k."""
-    return (
-        alt.Axis(labelExpr="format(datum.value, '~s')", **options) if large else alt.Axis(**options)
-    )
-
-
 def banded_lines(
     table: pd.DataFrame,
     x: Axis,
@@ -185,8 +183,8 @@ def banded_lines(
     layers.append(line)
     known = table[y.column].notna().groupby(table["algorithm"], sort=False).sum()
     if (known == 1).any():
-        layers.append(_lone_points(base, y.column))
-    layers.append(_hover(base, len(table), tooltip))
+        layers.append(lone_points(base, y.column, ["algorithm"]))
+    layers.append(hover_points(base, len(table), tooltip))
     layers[0] = layers[0].add_params(toggle, zoom)
     return alt.LayerChart(
         layer=layers,
@@ -219,29 +217,3 @@ def _legend(names: list[str], labels: Mapping[str, str]) -> alt.Legend | None:
     return alt.Legend(
         columns=columns, labelExpr=f"{json.dumps(dict(labels))}[datum.label] || datum.label"
     )
-
-
-def _lone_points(base: alt.Chart, y: str) -> alt.Chart:
-    """A dot for each line of a single value, of which a line mark shows nothing."""
-    lone: alt.Chart = (
-        base.transform_joinaggregate(known=f"valid({y})", groupby=["algorithm"])
-        .transform_filter("datum.known == 1")
-        .mark_circle(size=40, opacity=1)
-    )
-    return lone
-
-
-def _hover(base: alt.Chart, rows: int, tooltip: list[alt.Tooltip]) -> alt.Chart:
-    """Invisible points that carry the tooltips: a line's own tooltip knows one point only."""
-    every = -(-rows // HOVER_POINTS)
-    hover: alt.Chart = base
-    if every > 1:
-        hover = hover.transform_window(place="row_number()").transform_filter(
-            f"datum.place % {every} == 0"
-        )
-    hover = (
-        hover.mark_point(size=60, filled=True, aria=False)
-        .encode(opacity=alt.value(0), tooltip=tooltip)
-        .properties(name=theme.HOVER_LAYER)
-    )
-    return hover

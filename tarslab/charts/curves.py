@@ -145,8 +145,8 @@ def curve_chart(
     layers.append(_line_layer(base, table, dash))
     known = table["value"].notna().groupby([table["metric"], table["series"]]).sum()
     if (known == 1).any():
-        layers.append(_lone_points(base))
-    layers.append(_hover(base, table, x))
+        layers.append(lone_points(base, "value", ["metric", "series"]))
+    layers.append(hover_points(base, len(table), _tooltip(table, x)))
     for text, level in (lines_at or {}).items():
         layers += _horizontal_line(text, level)
     layers[0] = layers[0].add_params(*toggles, _zoom())
@@ -177,14 +177,37 @@ def _line_layer(base: alt.Chart, table: pd.DataFrame, dash: alt.StrokeDash | Non
     return line
 
 
-def _lone_points(base: alt.Chart) -> alt.Chart:
+def lone_points(base: alt.Chart, y: str, groups: list[str]) -> alt.Chart:
     """A dot for each line of a single value, of which a line mark shows nothing."""
     lone: alt.Chart = (
-        base.transform_joinaggregate(known="valid(value)", groupby=["metric", "series"])
+        base.transform_joinaggregate(known=f"valid({y})", groupby=groups)
         .transform_filter("datum.known == 1")
         .mark_circle(size=40, opacity=1)
     )
     return lone
+
+
+def hover_points(base: alt.Chart, rows: int, tooltip: list[alt.Tooltip]) -> alt.Chart:
+    """Invisible points that carry the tooltips: a line's own tooltip knows one point only."""
+    every = -(-rows // HOVER_POINTS)
+    hover: alt.Chart = base
+    if every > 1:
+        hover = hover.transform_window(place="row_number()").transform_filter(
+            f"datum.place % {every} == 0"
+        )
+    hover = (
+        hover.mark_point(size=60, filled=True, aria=False)
+        .encode(opacity=alt.value(0), tooltip=tooltip)
+        .properties(name=theme.HOVER_LAYER)
+    )
+    return hover
+
+
+def si_axis(large: bool, **options: Any) -> alt.Axis:
+    """An axis with SI prefixes where its numbers are large; as a format it would write 0k."""
+    return (
+        alt.Axis(labelExpr="format(datum.value, '~s')", **options) if large else alt.Axis(**options)
+    )
 
 
 def columns_of(table: pd.DataFrame, groups: list[str]) -> alt.InlineData:
@@ -316,14 +339,10 @@ def _x_encoding(x: str, table: pd.DataFrame, title: str) -> alt.X:
 
 def _axis(values: pd.Series, **options: Any) -> alt.Axis:
     """SI prefixes for large numbers; small ones read better as they are."""
-    if values.abs().max() >= 10_000:
-        options["format"] = "~s"
-    return alt.Axis(**options)
+    return si_axis(bool(values.abs().max() >= 10_000), **options)
 
 
-def _hover(base: alt.Chart, table: pd.DataFrame, x: str) -> alt.Chart:
-    """Invisible points that carry the tooltips: a line's own tooltip knows one point only."""
-    every = -(-len(table) // HOVER_POINTS)
+def _tooltip(table: pd.DataFrame, x: str) -> list[alt.Tooltip]:
     when = alt.Tooltip("wall_time:T", title="time (UTC)", format="%Y-%m-%d %H:%M:%S")
     where = alt.Tooltip(f"{x}:Q", title=theme.title_of(x), format=",.0f")
     tooltip = [
@@ -335,18 +354,7 @@ def _hover(base: alt.Chart, table: pd.DataFrame, x: str) -> alt.Chart:
     if table["low"].notna().any():
         tooltip.append(alt.Tooltip("low:Q", title="mean − std", format=",.5~g"))
         tooltip.append(alt.Tooltip("high:Q", title="mean + std", format=",.5~g"))
-    tooltip.append(alt.Tooltip("n:Q", title="runs (n)"))
-    hover: alt.Chart = base
-    if every > 1:
-        hover = hover.transform_window(place="row_number()").transform_filter(
-            f"datum.place % {every} == 0"
-        )
-    hover = (
-        hover.mark_point(size=60, filled=True, aria=False)
-        .encode(opacity=alt.value(0), tooltip=tooltip)
-        .properties(name=theme.HOVER_LAYER)
-    )
-    return hover
+    return [*tooltip, alt.Tooltip("n:Q", title="runs (n)")]
 
 
 def _legend_toggle(field: str, names: list[str]) -> alt.Parameter:

@@ -25,6 +25,7 @@ from tarslab.errors import BadArgument
 from tarslab.runs import Runs
 from tarslab.runs.scores import Curves, learning_curves
 from tarslab.stats.resampling import Seed
+from tarslab.stats.rolling import as_series
 
 Floats = NDArray[np.float64]
 Statistic = Callable[[Floats], Any]
@@ -131,7 +132,7 @@ def _steps(given: object, algorithm: str, checkpoints: int, steps: ArrayLike | N
         return given.steps[algorithm].astype(np.float64)
     if steps is None:
         return np.arange(1.0, checkpoints + 1)
-    at = np.asarray(steps, dtype=np.float64)
+    at = as_series(steps, "steps")
     if at.shape != (checkpoints,) or not np.all(np.diff(at) > 0):
         raise BadArgument(
             f"steps must be {checkpoints} increasing numbers, one a checkpoint of {algorithm}, "

@@ -15,10 +15,11 @@ from tarslab.charts.algorithms import (
     heading,
     interval_text,
     score_title,
+    scored,
     scores_of,
-    si_axis,
 )
 from tarslab.charts.bars import bar_layers, bar_records
+from tarslab.charts.curves import si_axis
 from tarslab.errors import BadArgument
 from tarslab.runs import Runs
 from tarslab.runs.scores import AlgorithmArrays
@@ -93,6 +94,7 @@ def interval_estimates(
     ----------
     Agarwal et al., Deep Reinforcement Learning at the Edge of the Statistical Precipice, 2021.
     """
+    scores = scored(scores)
     table = interval_estimates_data(
         scores, gamma=gamma, reps=reps, confidence=confidence, seed=seed
     )

@@ -8,6 +8,7 @@ import pandas as pd
 
 from tarslab.charts import theme
 from tarslab.charts.checks import CHECKS, Log
+from tarslab.charts.curves import si_axis
 from tarslab.runs import Runs
 
 KINDS = {
@@ -156,9 +157,8 @@ def _joined(findings: pd.DataFrame) -> pd.DataFrame:
 
 
 def _placed(table: pd.DataFrame, names: list[str], shown: list[str]) -> alt.Chart:
-    steps = alt.Axis(tickCount=10, tickMinStep=1, labelSeparation=6, grid=False)
-    if table["end"].max() >= 10_000:
-        steps.format = "~s"
+    large = table["end"].max() >= 10_000
+    steps = si_axis(large, tickCount=10, tickMinStep=1, labelSeparation=6, grid=False)
     rows = alt.Axis(labelLimit=240, labelPadding=8, ticks=False, domain=False)
     bands = alt.Scale(paddingInner=0.3, paddingOuter=0.15)
     records: list[dict[str, Any]] = [

@@ -17,6 +17,7 @@ from tarslab.charts.algorithms import (
     interval_text,
     percent,
     runs_and_tasks,
+    scored,
     scores_of,
 )
 from tarslab.charts.bars import ROW_HEIGHT, bar_layers, bar_records
@@ -91,6 +92,7 @@ def probability_of_improvement(
     Agarwal et al., Deep Reinforcement Learning at the Edge of the Statistical Precipice, 2021.
     Newcombe, Statistics in Medicine 25 (2006) 559.
     """
+    scores = scored(scores)
     table = probability_of_improvement_data(
         scores, pairs=pairs, reps=reps, confidence=confidence, seed=seed
     )
@@ -161,7 +163,7 @@ def _checked(pairs: Pairs | None, names: list[str]) -> list[tuple[str, str]]:
     if pairs is None:
         return list(combinations(names, 2))
     for pair in pairs:
-        if len(pair) != 2 or not set(pair) <= set(names):
+        if len(pair) != 2 or pair[0] == pair[1] or not set(pair) <= set(names):
             raise BadArgument(f"pairs must be of two of {', '.join(names)}, not {pair!r}")
     if not pairs:
         raise BadArgument("pairs is empty: leave it out for every two algorithms")

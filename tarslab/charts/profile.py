@@ -17,9 +17,11 @@ from tarslab.charts.algorithms import (
     bootstrap_note,
     interval_text,
     score_title,
+    scored,
     scores_of,
 )
 from tarslab.stats.resampling import Seed
+from tarslab.stats.rolling import as_series
 
 Kind = Literal["score", "average_score"]
 Floats = NDArray[np.float64]
@@ -45,7 +47,7 @@ def performance_profile_data(
         (NaN from one run) and ``runs``. At most 252 rows an algorithm, or as many as ``tau`` has.
     """
     arrays = scores_of(scores)
-    thresholds = _thresholds(arrays, kind) if tau is None else np.sort(np.asarray(tau, np.float64))
+    thresholds = _thresholds(arrays, kind) if tau is None else np.sort(as_series(tau, "tau"))
     parts = []
     for algorithm, array in arrays.items():
         found = stats.performance_profile(
@@ -95,6 +97,7 @@ def performance_profile(
     ----------
     Agarwal et al., Deep Reinforcement Learning at the Edge of the Statistical Precipice, 2021.
     """
+    scores = scored(scores)
     table = performance_profile_data(
         scores, tau=tau, kind=kind, reps=reps, confidence=confidence, seed=seed
     )

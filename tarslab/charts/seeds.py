@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tarslab.charts import theme
-from tarslab.charts.curves import columns_of
+from tarslab.charts.curves import columns_of, si_axis
 from tarslab.errors import BadArgument
 from tarslab.runs import Runs, Series
 
@@ -165,9 +165,8 @@ def _cells(series: Series, edges: NDArray[np.int64]) -> pd.DataFrame:
 
 def _cell_encoding(table: pd.DataFrame, rows: list[str], title: str) -> alt.Chart:
     columns: list[str | alt.FieldName] = ["step", "step_end", "value", "n", "non_finite"]
-    steps = alt.Axis(tickCount=10, tickMinStep=1, labelSeparation=6)
-    if table["step_end"].max() >= 10_000:
-        steps.format = "~s"
+    large = table["step_end"].max() >= 10_000
+    steps = si_axis(large, tickCount=10, tickMinStep=1, labelSeparation=6)
     names = alt.Axis(labelLimit=240, ticks=False, domain=False)
     bands = alt.Scale(paddingInner=0.12, paddingOuter=0.06)
     return (
@@ -207,8 +206,9 @@ def _colour_limits(table: pd.DataFrame) -> list[float]:
     runs = table.groupby("run")["value"]
     lows, highs = runs.quantile(0.01), runs.quantile(0.99)
     low, high = lows.median(), highs.median()
-    if far := DIVERGED * (high - low):
-        lows, highs = lows[lows >= low - far], highs[highs <= high + far]
+    # Where most runs are flat, their height says how large the values are.
+    far = DIVERGED * max(high - low, abs(low), 1.0)
+    lows, highs = lows[lows >= low - far], highs[highs <= high + far]
     low, high = (float(f"{end:.4g}") for end in (lows.min(), highs.max()))
     return [low, high] if low < high else [low - 1, low + 1]
 

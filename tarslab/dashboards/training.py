@@ -60,6 +60,8 @@ class TrainingDashboard(widgets.VBox):  # type: ignore[misc]
         self.runs = runs
         self.selected: Runs | None = runs
         self._notes: list[str] = []
+        self._trouble = False
+        self._drawn = runs.version if isinstance(runs, LiveRuns) else 0
         self._make_controls()
         self.chart = self._draw()
         self.view = LiveChart(self.chart)
@@ -76,7 +78,9 @@ class TrainingDashboard(widgets.VBox):  # type: ignore[misc]
                 self.loss_toggles,
                 self.status,
                 self.view,
-            ]
+            ],
+            # Counted by the front end from here on.
+            _view_count=0,
         )
         self._following = _task(self._follow()) if followed else None
 
@@ -84,14 +88,21 @@ class TrainingDashboard(widgets.VBox):  # type: ignore[misc]
         """Take what the runs have logged since, and redraw; whether there was anything."""
         if not isinstance(self.runs, LiveRuns):
             return False
-        with warnings.catch_warnings(record=True, action="always", category=LogWarning) as caught:
-            changed = self.runs.update()
-        self._notes = [str(warning.message) for warning in caught] or self._notes
-        if changed:
-            with self._quiet():
-                self._offer_choices()
-            self._redraw(as_looked_at=True)
-        return changed
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", LogWarning)
+            self.runs.update()
+        notes, self._notes = self._notes, self.runs.problems
+        # Another dashboard, or the user, may have taken it.
+        if self._drawn == self.runs.version:
+            if self._trouble or notes != self._notes:
+                self._trouble = False
+                self._report(self._notes)
+            return False
+        self._drawn = self.runs.version
+        with self._quiet():
+            self._offer_choices()
+        self._redraw(as_looked_at=True)
+        return True
 
     def close(self) -> None:
         """Take the widgets away, and follow no longer."""
@@ -118,22 +129,29 @@ class TrainingDashboard(widgets.VBox):  # type: ignore[misc]
                 control.observe(self._redraw, names="value")
 
     async def _follow(self) -> None:
+        """Look and redraw, but not while the dashboard has been taken off the page."""
         loop = asyncio.get_running_loop()
         took = 0.0
+        was_shown = False
         while True:
             # A slow redraw must leave the kernel as much time for other work.
             await asyncio.sleep(max(LOOK_SECONDS, took))
-            if not self.live.value:
+            was_shown = was_shown or bool(self._view_count)
+            if not self.live.value or (was_shown and not self._view_count):
                 continue
             started = loop.time()
             try:
                 self.refresh()
-            except TarslabError as error:
-                self.status.value = f"<b>Not followed any more:</b> {html.escape(str(error))}"
-                self.live.value = False
             except OSError as error:
                 # A file that is moved at this moment, or a disk that is away for a while.
+                self._trouble = True
                 self.status.value = f"Could not look: {html.escape(str(error))}; trying again"
+            except Exception as error:
+                # Nobody waits for this task, so that nobody else would say it.
+                self.status.value = f"<b>Not followed any more:</b> {html.escape(str(error))}"
+                self.live.value = False
+                if not isinstance(error, TarslabError):
+                    raise
             took = loop.time() - started
 
     def _make_controls(self) -> None:

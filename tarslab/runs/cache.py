@@ -247,7 +247,7 @@ def _write(path: Path, about: dict[str, Any], scalars: pd.DataFrame) -> None:
     if len(scalars) * sum(kind.itemsize for kind in kinds.values()) > LARGEST_CACHE:
         return
     # Without a place to write to, or room there, the logs are read every time.
-    with suppress(OSError, pa.ArrowException):
+    with suppress(OSError, pa.ArrowException, MemoryError):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _in_place_of(path) as temporary:
             _write_parquet(temporary, about, columns, kinds)
@@ -336,8 +336,10 @@ def _in_background(path: Path, work: Callable[[], None]) -> None:
     if _writing is not None:
         _writing[1].join()
     thread = threading.Thread(target=work, daemon=False)
-    thread.start()
-    _writing = path, thread
+    # Where no more threads are to be had, nothing is kept.
+    with suppress(RuntimeError):
+        thread.start()
+        _writing = path, thread
 
 
 def _wait_for(path: Path) -> None:

@@ -129,7 +129,8 @@ def fingerprint(paths: PathLike | Iterable[PathLike]) -> str:
     digest = sha256()
     for run in find_runs(paths):
         for path in sorted({*run.stamps, *settings_files([run])}):
-            digest.update(f"{run.name}/{path.name}\0".encode())
+            inside = path.relative_to(run.folder).as_posix()
+            digest.update(f"{run.name}/{inside}\0".encode())
             digest.update(sha256(path.read_bytes()).digest())
     return digest.hexdigest()
 

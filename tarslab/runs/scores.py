@@ -40,6 +40,9 @@ _EARLY = 0.05
 class AlgorithmArrays(Mapping[str, Floats]):
     """A mapping from algorithm to array, and what its numbers are."""
 
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
     arrays: Mapping[str, Floats]
     tasks: tuple[str, ...]
     metric: str
@@ -170,7 +173,8 @@ def learning_curves(
     begins where the last of its runs has begun and ends where the first has ended, with a
     LogWarning where that is more than 5 % short of its longest. The checkpoints of all algorithms
     are on one grid: the logged steps themselves where they are no more than ``checkpoints``, else
-    equidistant.
+    equidistant. It begins and ends within 5 % of the first and the last step of all, where most
+    runs do (``stats.common_grid``), so that a run that stopped a little early costs no interval.
 
     Parameters
     ----------
@@ -221,7 +225,8 @@ def times_to_target(
     """When the runs of each algorithm reached a target, those counted that never did.
 
     A run gets there at the first step at which the mean of its last ``window`` values does: one
-    lucky episode is no success. See ``stats.time_to_target`` for what follows from that.
+    lucky episode is no success. Values that are not finite are skipped. See
+    ``stats.time_to_target`` for what follows from that.
 
     Parameters
     ----------
@@ -245,8 +250,8 @@ def times_to_target(
     NotLogged
         No run has the metric.
     BadArgument
-        An environment has no target, a run has fewer than ``window`` values, or an argument is
-        out of its range.
+        An environment has no target, a run has fewer than ``window`` finite values, or an argument
+        is out of its range.
     """
     recordings = _recordings(runs, metric, by)
     tasks = tuple(dict.fromkeys(each.task for each in recordings))
@@ -351,13 +356,21 @@ def _steps_that_count(recordings: list[_Recording], budget: Budget) -> dict[tupl
             task: min(end for (_, of), end in furthest.items() if of == task)
             for _, task in furthest
         }
-    elif isinstance(budget, int | np.integer) and budget > 0:
+    elif _is_whole(budget) and budget > 0:
         most = {task: int(budget) for _, task in furthest}
     else:
         raise BadArgument(
             f'budget must be "shared", "own" or a positive number of steps, not {budget!r}'
         )
     return {(algorithm, task): min(end, most[task]) for (algorithm, task), end in furthest.items()}
+
+
+def _is_whole(number: Any) -> bool:
+    return (
+        isinstance(number, int | float | np.number)
+        and not isinstance(number, bool)
+        and (float(number).is_integer())
+    )
 
 
 def _score(
@@ -433,9 +446,12 @@ def _shared_part(grid: NDArray[np.int64], curves: Floats, recordings: list[_Reco
     longest = grid[grid <= max(ends.values())][-1]
     if grid[part][-1] < (1 - _EARLY) * longest:
         shortest = min(ends, key=lambda run: ends[run])
+        why = f"{shortest} ends at {ends[shortest]:,}"
+        if ends[shortest] > grid[part.stop]:
+            why = "beyond, one has no finite value"
         warnings.warn(
             f"the curve of {algorithm} ends at step {grid[part][-1]:,} of {longest:,}, the last "
-            f"that all its runs have ({shortest} ends at {ends[shortest]:,})",
+            f"that all its runs have ({why})",
             LogWarning,
             stacklevel=3,
         )
@@ -444,12 +460,14 @@ def _shared_part(grid: NDArray[np.int64], curves: Floats, recordings: list[_Reco
 
 def _full_window_means(each: _Recording, window: int) -> tuple[Floats, Floats]:
     """Steps and rolling means, from the first that has all its values."""
-    mean = rolling_mean_std(each.series.value, window)[0]
+    known = each.series.take(np.isfinite(each.series.value))
+    mean = rolling_mean_std(known.value, window)[0]
     if len(mean) < window:
         raise BadArgument(
-            f"{each.run} has {len(mean)} values, fewer than window={window}: give a smaller window"
+            f"{each.run} has {len(mean)} finite values, fewer than window={window}: give a smaller "
+            "window"
         )
-    return each.series.step[window - 1 :].astype(np.float64), mean[window - 1 :]
+    return known.step[window - 1 :].astype(np.float64), mean[window - 1 :]
 
 
 def _some(names: list[str]) -> str:

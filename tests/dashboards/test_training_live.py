@@ -85,9 +85,30 @@ def test_a_redraw_leaves_hidden_what_the_reader_has_hidden_and_in_view_what_was(
     toggle, zoom = dashboard.view.spec["params"]
     assert toggle["value"] == [{"series": "ppo/seed_1"}, {"series": "ppo/seed_2"}]
     assert zoom["value"] == {"x": [2, 5], "y": [0, 9]}
+    # At once again, before the front end has said anything of the new chart.
+    train("ppo/seed_3")(10)
+    assert dashboard.refresh()
+    toggle, zoom = dashboard.view.spec["params"]
+    assert [one["series"][-1] for one in toggle["value"]] == ["1", "2", "3"]
+    assert zoom["value"] == {"x": [2, 5], "y": [0, 9]}
+    # The front end has drawn that, and the line that was hidden is shown again.
+    shown = [{**series, "values": [f"ppo/seed_{n}"]} for n in range(4)]
+    dashboard.view._vl_selections = {
+        "toggle_series": {"value": {"series": []}, "store": shown},
+        "zoom": {"value": {}, "store": []},
+    }
+    log(30)
+    assert dashboard.refresh()
+    toggle, zoom = dashboard.view.spec["params"]
+    assert len(toggle["value"]) == 4
+    assert "value" not in zoom
+    dashboard.view._vl_selections = {
+        "toggle_series": {"value": {"series": []}, "store": shown[:2]},
+        "zoom": {"value": {}, "store": [zoomed]},
+    }
     dashboard.window.value = 2
     toggle, zoom = dashboard.view.spec["params"]
-    assert len(toggle["value"]) == 3
+    assert len(toggle["value"]) == 4
     assert "value" not in zoom
 
 
@@ -137,6 +158,46 @@ def test_it_stands_still_while_follow_is_not_ticked_and_once_closed(
     assert len(asyncio.run(look())) == 1
 
 
+def test_two_dashboards_over_the_same_runs_both_follow(tmp_path: Path, train) -> None:
+    log = train("ppo/seed_0")
+    log(10)
+    runs = tl.follow(tmp_path)
+    first, second = tl.dashboards.training(runs), tl.dashboards.training(runs)
+    log(5)
+    assert first.refresh()
+    assert second.refresh()
+    log(5)
+    assert runs.update()
+    assert first.refresh()
+    assert (last_step(first), last_step(second)) == (19, 14)
+
+
+def test_a_dashboard_that_was_taken_off_the_page_rests_until_it_is_shown_again(
+    tmp_path: Path, train, sent
+) -> None:
+    log = train("ppo/seed_0")
+    log(1)
+
+    async def look() -> int:
+        dashboard = tl.dashboards.training(tl.follow(tmp_path))
+        moments: list[float] = sent(dashboard)
+        # As the front end counts.
+        dashboard._view_count = 1
+        await asyncio.sleep(1.5 * LOOK_SECONDS)
+        dashboard._view_count = 0
+        log(1)
+        await asyncio.sleep(2 * LOOK_SECONDS)
+        assert moments == []
+        dashboard._view_count = 1
+        async with asyncio.timeout(30):
+            while not moments:
+                await asyncio.sleep(0.02)
+        dashboard.close()
+        return len(moments)
+
+    assert asyncio.run(look()) == 1
+
+
 def test_what_ends_the_following_is_said(tmp_path: Path, write_events) -> None:
     write_events(tmp_path / "a", [("x", 5, 1.0)], name="events.out.tfevents.1")
 
@@ -160,6 +221,9 @@ def test_damage_that_was_met_is_named_under_the_controls(tmp_path: Path, write_e
     path.write_bytes(data[:1_000] + bytes(100) + data[1_000:])
     assert dashboard.refresh()
     assert "checksum" in dashboard.status.value
+    path.write_bytes(data)
+    assert dashboard.refresh()
+    assert "checksum" not in dashboard.status.value
 
 
 def test_runs_that_do_not_grow_have_nothing_to_tick(tmp_path: Path, make_runs) -> None:

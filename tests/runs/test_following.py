@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import tarslab as tl
 from tarslab import bundled
-from tarslab.errors import BadArgument, BadLog, LogNotFound, LogWarning
+from tarslab.errors import BadArgument, BadLog, LogNotFound, LogWarning, NotLogged
 
 
 def assert_as_loaded(live: tl.LiveRuns, path: Path) -> None:
@@ -78,6 +78,58 @@ def test_a_path_without_logs_and_unknown_restarts_are_refused(tmp_path: Path) ->
     (tmp_path / "events.out.tfevents.1").touch()
     with pytest.raises(BadLog, match="nothing was logged yet"):
         tl.follow(tmp_path)
+
+
+def test_a_file_that_was_named_may_be_empty_for_a_moment(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text("step,loss\n1,2\n")
+    live = tl.follow(path)
+    path.write_text("")
+    assert not live.update()
+    assert len(live.scalars) == 1
+    path.write_text("step,loss\n1,2\n2,3\n")
+    assert live.update()
+    assert len(live.scalars) == 2
+
+
+def test_a_metric_that_is_gone_for_a_while_costs_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "progress.csv"
+    path.write_text("step,loss,other\n1,2,3\n")
+    live = tl.follow(tmp_path, metrics="loss")
+    path.write_text("step,other\n1,2\n2,5\n")
+    assert not live.update()
+    assert live.metrics == ["loss"]
+    path.write_text("step,loss,other\n1,2,3\n2,5,3\n")
+    assert live.update()
+    assert live.scalars["value"].tolist() == [2, 5]
+
+
+def test_a_metric_that_no_run_has_is_answered_with_those_there_are(tmp_path: Path) -> None:
+    (tmp_path / "progress.csv").write_text("step,loss,other\n1,2,3\n")
+    with pytest.raises(NotLogged, match="there are loss, other"):
+        tl.follow(tmp_path, metrics="reward")
+
+
+def test_a_url_is_refused_without_its_secrets() -> None:
+    with pytest.raises(BadArgument, match="only files of this machine") as caught:
+        tl.follow("s3://someone:hunter2@bucket/runs")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_what_is_said_once_is_not_said_again_with_other_counts(tmp_path: Path) -> None:
+    monitor = tmp_path / "monitor.csv"
+    monitor.write_text('#{"t_start": 1.0}\nr,l,t\n' + "1,10,1\n" * 3)
+    progress = tmp_path / "progress.csv"
+    rows = [f"{step},1\n" for step in range(0, 50_000, 500)]
+    progress.write_text("time/total_timesteps,loss\n" + "".join(rows[:50]))
+    with pytest.warns(LogWarning, match="the episodes in monitor"):
+        live = tl.follow(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for n in (60, 70):
+            progress.write_text("time/total_timesteps,loss\n" + "".join(rows[:n]))
+            assert live.update()
+    assert len(live.problems) == 1
 
 
 def test_damage_is_warned_of_once_and_an_unfinished_event_never(tmp_path, write_events) -> None:

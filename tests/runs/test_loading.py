@@ -567,6 +567,18 @@ def test_settings_of_mlflow_are_in_the_fingerprint(tmp_path: Path) -> None:
     assert fingerprint(tmp_path) != before
 
 
+def test_files_of_one_name_in_two_folders_of_a_run_differ_in_the_fingerprint(
+    tmp_path: Path,
+) -> None:
+    prints = []
+    for kind in ("train", "eval"):
+        run = tmp_path / kind / "1" / "abc"
+        put(run / "meta.yaml", "run_id: abc\nlifecycle_stage: active\n")
+        put(run / "metrics" / kind / "loss", "1795482899963 1.0 0\n")
+        prints.append(fingerprint(tmp_path / kind / "1"))
+    assert prints[0] != prints[1]
+
+
 def test_a_file_of_a_folder_that_is_reached_twice_is_read_once(tmp_path: Path) -> None:
     put(tmp_path / "run" / "monitor.csv", MONITOR)
     os.link(tmp_path / "run" / "monitor.csv", tmp_path / "run" / "0.monitor.csv")

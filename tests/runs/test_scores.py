@@ -273,8 +273,31 @@ def test_a_first_lucky_episode_does_not_count_as_a_mean_of_ten() -> None:
     runs = Runs.of([run("ppo", np.arange(20), [9.0] + [0.0] * 19)])
     assert times_to_target(runs, 5)["ppo"].reached.tolist() == [False]
     assert times_to_target(runs, 5, window=1)["ppo"].times.tolist() == [0]
-    with pytest.raises(BadArgument, match="ppo has 20 values, fewer than window=50"):
+    with pytest.raises(BadArgument, match="ppo has 20 finite values, fewer than window=50"):
         times_to_target(runs, 5, window=50)
+
+
+def test_what_was_not_yet_measured_makes_no_mean_of_ten_of_one_lucky_episode() -> None:
+    values = [np.nan] * 9 + [500.0] + [0.0] * 90
+    runs = Runs.of([run("ppo", np.arange(100), values)])
+    assert times_to_target(runs, 475)["ppo"].reached.tolist() == [False]
+
+
+def test_scores_are_equal_to_themselves_alone(two_tasks: Runs) -> None:
+    bounds = {"A": [0, 10], "B": [0, 500], "C": [0, 1]}
+    one, other = (final_scores(two_tasks, bounds=bounds) for _ in range(2))
+    assert one == one
+    assert one != other
+    assert len({one, other}) == 2
+
+
+def test_a_budget_may_be_written_as_a_whole_float() -> None:
+    runs = Runs.of([run("ppo", np.arange(1, 101), np.arange(100.0))])
+    whole = final_scores(runs, budget=50)["ppo"].tolist()
+    assert final_scores(runs, budget=5e1)["ppo"].tolist() == whole  # type: ignore[arg-type]
+    for budget in (True, 50.5, -1):
+        with pytest.raises(BadArgument, match="budget must be"):
+            final_scores(runs, budget=budget)  # type: ignore[arg-type]
 
 
 def test_every_environment_has_its_own_target_and_line(two_tasks: Runs) -> None:

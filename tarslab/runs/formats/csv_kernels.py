@@ -181,7 +181,7 @@ def parse(data, start, separator, fives, tens, number, numeric, odd):
 
 @compiled
 def is_blank(letter):
-    return letter == SPACE or letter == TAB  # noqa: SIM109 (a tuple is slower here)
+    return (letter == SPACE) | (letter == TAB)
 
 
 @compiled
