@@ -35,6 +35,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
+from tarslab.cores import over_cores
 from tarslab.runs import formats
 from tarslab.runs.discovery import RunFiles, Stamp, settings_files
 from tarslab.runs.formats import FORMATS, Format, mlflow
@@ -116,8 +117,7 @@ class Entry:
             self._state = _state(found)
             if self._footer is None or self._about["state"] != self._state:
                 return None
-            with open(self.path, "rb", buffering=0) as file:
-                kept = _read(file, self._footer, self._about)
+            kept = _read(self.path, self._footer, self._about)
         except (OSError, _NotSound):
             return None
         with suppress(OSError):
@@ -201,18 +201,24 @@ def _seal(file: str) -> None:
         written.write(_checksum(footer) + footer)
 
 
-def _read(file: FileIO, footer: pq.FileMetaData, about: Mapping[str, Any]) -> Kept:
+def _read(path: Path, footer: pq.FileMetaData, about: Mapping[str, Any]) -> Kept:
     run, metric, points = (np.array(numbers, dtype=np.int64) for numbers in about["series"])
     columns = [np.empty(points.sum(), kind) for kind in WIDE.values()]
-    for number, (column, name) in enumerate(zip(columns, WIDE, strict=True)):
-        kind, checksums = about["columns"][name]
-        for group, (start, end) in enumerate(_groups(len(column))):
-            part = column[start:end]
-            chunk = footer.row_group(group).column(number)
-            size = part.size * np.dtype(kind).itemsize
-            file.seek(chunk.data_page_offset + chunk.total_compressed_size - size)
-            if _fill(part, file, np.dtype(kind)) != checksums[group]:
-                raise _NotSound
+    groups = [*enumerate(_groups(len(columns[0])))]
+    stored = [(np.dtype(kind), checksums) for kind, checksums in about["columns"].values()]
+
+    def fill(first: int, last: int) -> None:
+        with open(path, "rb", buffering=0) as file:
+            for group, (start, end) in groups[first:last]:
+                of_group = footer.row_group(group)
+                for number, (kind, checksums) in enumerate(stored):
+                    part, chunk = columns[number][start:end], of_group.column(number)
+                    size = part.size * kind.itemsize
+                    file.seek(chunk.data_page_offset + chunk.total_compressed_size - size)
+                    if _fill(part, file, kind) != checksums[group]:
+                        raise _NotSound
+
+    over_cores(fill, len(groups))
     contents = Contents(
         [Run(**of_run) for of_run in about["runs"]],
         about["episodes"],

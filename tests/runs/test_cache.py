@@ -443,7 +443,7 @@ def test_every_number_comes_back_to_the_last_bit(
         cache._write(path, about, contents.tables().scalars)
         with open(path, "rb", buffering=0) as file:
             footer = cache._sound_footer(file)
-            again = cache._read(file, footer, json.loads(footer.metadata[cache.ABOUT])).contents
+        again = cache._read(path, footer, json.loads(footer.metadata[cache.ABOUT])).contents
     for one, other in zip(contents.columns, again.columns, strict=True):
         assert one.tobytes() == other.tobytes()
         assert one.dtype == other.dtype

@@ -40,17 +40,30 @@ POWERS_OF_TEN = np.array([float(f"1e{q}") for q in range(23)])
 
 
 @compiled
-def line_feeds(data, start):
-    """How many line feeds stand in ``data`` (uint8) from ``start`` on."""
-    count = 0
-    for letter in data[start:]:
-        count += letter == LINE_FEED
-    return count
+def parse_all(texts, starts, ends, separator, fives, tens, number, numeric, firsts, counts, odd):
+    """``parse`` of several texts, the rows of each from its place in ``firsts`` on.
+
+    ``counts`` (int64, shape (texts, 2)) gets what each gives; ``odd`` has shape (texts, n, 4).
+    """
+    for n in range(len(texts)):
+        columns = slice(firsts[n], firsts[n + 1])
+        counts[n] = parse(
+            texts[n],
+            starts[n],
+            ends[n],
+            separator,
+            fives,
+            tens,
+            number[:, columns],
+            numeric[:, columns],
+            odd[n],
+        )
 
 
 @compiled
-def parse(data, start, separator, fives, tens, number, numeric, odd):
-    """Read the rows of ``data`` (uint8) from ``start``: their count and how many cells are odd.
+def parse(text, start, end, separator, fives, tens, number, numeric, odd):
+    """Read the rows at the address ``text`` from ``start`` to ``end``: their count and how many
+    cells are odd.
 
     ``number`` (float64) and ``numeric`` (bool) have shape (columns, rows at
     least); ``fives`` and ``tens`` are the powers above. ``odd`` (int64, shape (n, 4)) gets column,
@@ -58,7 +71,7 @@ def parse(data, start, separator, fives, tens, number, numeric, odd):
     number, a row has not as many cells as there are columns, or the last row does not end; empty
     lines count for nothing.
     """
-    columns, end, text = len(number), len(data), data.ctypes.data
+    columns = len(number)
     room = number.shape[1]
     at, column, row, odds = start, 0, 0, 0
     while at < end:

@@ -9,13 +9,14 @@ gzip-compressed (``.csv.gz``) or UTF-16.
 
 import csv
 from codecs import BOM_UTF8
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from tarslab.errors import BadLog
 from tarslab.runs.formats import csv_numbers, tabular
-from tarslab.runs.formats.columns import columns_of
+from tarslab.runs.formats.columns import Column, columns_of
+from tarslab.runs.formats.csv_numbers import NOTHING_AHEAD, Ahead, number_columns
 from tarslab.runs.formats.growing import Contents
 from tarslab.runs.formats.parallel import Read, in_threads
 from tarslab.runs.formats.text import (
@@ -58,7 +59,13 @@ def read_all(
     homes: Sequence[Sequence[Path]], wanted: Collection[str] | None = None
 ) -> Iterator[list[Recording]]:
     """One Recording for every run in the files of a home."""
-    return in_threads(NAME, partial(read, wanted=wanted, compiled=csv_numbers.pays(homes)), homes)
+    compiled = csv_numbers.pays(homes)
+    read_files = partial(read, wanted=wanted, compiled=compiled)
+
+    def prepared(paths: Sequence[Path]) -> Read:
+        return partial(read_files, ahead=csv_numbers.read_ahead(paths))
+
+    return in_threads(NAME, read_files, homes, prepared if compiled else None)
 
 
 def follow() -> Read:
@@ -72,18 +79,23 @@ def read(
     *,
     compiled: bool = False,
     content: Content = content,
+    ahead: Mapping[Path, Ahead] = NOTHING_AHEAD,
 ) -> list[Recording]:
-    """The runs in some files, what several say of one run put together; ``compiled`` changes
-    nothing but the speed."""
-    read_file = partial(_read_file, wanted=wanted, compiled=compiled, content=content)
+    """The runs in some files, what several say of one run put together; ``compiled`` and ``ahead``
+    change nothing but the speed."""
+
+    def read_file(path: Path) -> list[Recording]:
+        if path in ahead:
+            return _read_file(path, wanted, *ahead[path])
+        data = decoded(content(path))
+        return _read_file(path, wanted, data, number_columns(data) if compiled else None)
+
     return tabular.of_files(NAME, paths, read_file)
 
 
 def _read_file(
-    path: Path, wanted: Collection[str] | None, compiled: bool, content: Content
+    path: Path, wanted: Collection[str] | None, data: bytes, columns: dict[str, Column] | None
 ) -> list[Recording]:
-    data = decoded(content(path))
-    columns = csv_numbers.number_columns(data) if compiled else None
     if columns is not None:
         return tabular.of_columns(path, NAME, columns, wanted)
     lines, warnings = sound_lines(path, data)

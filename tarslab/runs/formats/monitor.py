@@ -10,7 +10,7 @@ stable-baselines3's own ``load_results`` does.
 import json
 import re
 from codecs import BOM_UTF8
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from tarslab.errors import BadLog
 from tarslab.runs.formats import csv_numbers
 from tarslab.runs.formats.columns import Column, columns_of
+from tarslab.runs.formats.csv_numbers import NOTHING_AHEAD, Ahead
 from tarslab.runs.formats.growing import Contents
 from tarslab.runs.formats.parallel import Read, in_threads
 from tarslab.runs.formats.text import Content, content, decoded, parse_csv, sound_lines
@@ -51,7 +52,12 @@ def read_all(
 ) -> Iterator[list[Recording]]:
     """One Recording a home, with every tag."""
     compiled = csv_numbers.pays(homes)
-    return in_threads(NAME, lambda paths: [read(paths, compiled=compiled)], homes)
+
+    def prepared(paths: Sequence[Path]) -> Read:
+        ahead = csv_numbers.read_ahead(paths, lines_before=1)
+        return lambda of_home: [read(of_home, compiled=True, ahead=ahead)]
+
+    return in_threads(NAME, lambda paths: [read(paths)], homes, prepared if compiled else None)
 
 
 def follow() -> Read:
@@ -60,16 +66,26 @@ def follow() -> Read:
     return lambda paths: [read(paths, content=contents)]
 
 
-def read(paths: Sequence[Path], *, compiled: bool = False, content: Content = content) -> Recording:
+def read(
+    paths: Sequence[Path],
+    *,
+    compiled: bool = False,
+    content: Content = content,
+    ahead: Mapping[Path, Ahead] = NOTHING_AHEAD,
+) -> Recording:
     """One run from the monitors of its environments; a damaged monitor costs only itself.
 
-    ``compiled`` changes nothing but the speed.
+    ``compiled`` and ``ahead`` change nothing but the speed.
     """
     recording = Recording(NAME)
     episodes = []
     for path in paths:
         try:
-            of_file = _read_file(path, recording, compiled, content)
+            data = ahead[path].data if path in ahead else decoded(content(path))
+            columns = ahead[path].columns if path in ahead else None
+            if path not in ahead and compiled:
+                columns = csv_numbers.number_columns(data, data.find(b"\n") + 1)
+            of_file = _read_file(path, recording, data, columns)
         except BadLog as error:
             recording.warnings.append(str(error))
             continue
@@ -113,10 +129,8 @@ class Episodes(NamedTuple):
 
 
 def _read_file(
-    path: Path, recording: Recording, compiled: bool, content: Content
+    path: Path, recording: Recording, data: bytes, columns: dict[str, Column] | None
 ) -> Episodes | None:
-    data = decoded(content(path))
-    columns = csv_numbers.number_columns(data, data.find(b"\n") + 1) if compiled else None
     if columns is None:
         data, warnings = sound_lines(path, data)
         recording.warnings += warnings

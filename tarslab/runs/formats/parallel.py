@@ -33,17 +33,27 @@ def in_processes(name: str, read: Read, homes: Sequence[Paths]) -> Iterator[list
     )
 
 
-def in_threads(name: str, read: Read, homes: Sequence[Paths]) -> Iterator[list[Recording]]:
-    """What ``read`` makes of the files of each home; for readers that release the GIL."""
-    read_one = partial(careful, name, read)
-    if len(homes) == 1 or cores() == 1:
-        yield from map(read_one, homes)
-        return
+def in_threads(
+    name: str, read: Read, homes: Sequence[Paths], prepared: Callable[[Paths], Read] | None = None
+) -> Iterator[list[Recording]]:
+    """What ``read`` makes of the files of each home; for readers that release the GIL.
+
+    ``prepared`` gives, for the files of several homes, a ``read`` for which is done already what
+    can be done for all of them at once.
+    """
+
+    def read_several(task: Sequence[Paths]) -> list[list[Recording]]:
+        read_one = prepared([*chain.from_iterable(task)]) if prepared else read
+        return [careful(name, read_one, paths) for paths in task]
+
     # To hand over a task takes about as long as to read a small file.
     size = max(1, min(MOST_HOMES_A_TASK, len(homes) // (4 * cores())))
     tasks = [homes[start : start + size] for start in range(0, len(homes), size)]
+    if len(tasks) < 2 or cores() == 1:
+        yield from chain.from_iterable(map(read_several, tasks))
+        return
     with ThreadPoolExecutor(cores()) as pool:
-        yield from chain.from_iterable(pool.map(lambda task: [*map(read_one, task)], tasks))
+        yield from chain.from_iterable(pool.map(read_several, tasks))
 
 
 def careful(name: str, read: Read, paths: Paths) -> list[Recording]:
