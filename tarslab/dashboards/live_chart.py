@@ -16,7 +16,7 @@ RENEWED = ("_params", "_py_to_js_updates")
 class LiveChart(alt.JupyterChart):
     """``altair.JupyterChart`` with Vega inside; ``draw`` redraws."""
 
-    def __init__(self, chart: alt.LayerChart, **options: Any) -> None:
+    def __init__(self, chart: Any, **options: Any) -> None:
         if not self._is_offline:
             # Set on the first use and not on import: bundling may take seconds.
             type(self)._esm = offline.vega_bundle(_front_end(load_js_src()))
@@ -27,7 +27,7 @@ class LiveChart(alt.JupyterChart):
         self._choices: dict[str, _Choice] = {}
         super().__init__(chart, embed_options=embed_options, **options)
 
-    def draw(self, chart: alt.LayerChart, *, as_looked_at: bool = False) -> None:
+    def draw(self, chart: Any, *, as_looked_at: bool = False) -> None:
         """Show this chart instead; ``as_looked_at``, with the lines hidden and the part of the axes
         in view that the reader has chosen."""
         chart = _of_fixed_width(chart)
@@ -85,8 +85,10 @@ def _params(chart: Any) -> list[Any]:
     return list(chart.params)
 
 
-def _of_fixed_width(chart: alt.LayerChart) -> alt.LayerChart:
+def _of_fixed_width(chart: Any) -> Any:
     """A widget is drawn before it has a width that the chart could follow."""
+    if getattr(chart, "width", None) != "container":
+        return chart
     fixed: alt.LayerChart = chart.properties(width=WIDTH)
     return fixed
 

@@ -108,3 +108,27 @@ def test_a_dashboard_follows_a_training_and_keeps_what_was_hidden(
         log(points)
         expect(last_label).not_to_have_text(before)
         expect(lines).to_have_count(1)
+
+
+SEARCH = """
+import optuna, tarslab as tl
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+study.optimize(lambda trial: trial.suggest_float('net.rate', 1e-3, 1, log=True), 40)
+dashboard = tl.dashboards.automl(study)
+"""
+
+
+def test_a_box_over_trials_selects_them_for_python(notebook) -> None:
+    page = notebook("automl", SEARCH, "dashboard")
+    points = page.locator(".vega-embed svg .mark-symbol.role-mark path")
+    expect(points.first).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("40 of 40 trials selected")).to_be_visible()
+    panel = page.locator(".vega-embed svg .mark-symbol.role-mark").first.bounding_box()
+    assert panel is not None
+    page.mouse.move(panel["x"] + 2, panel["y"] + 2)
+    page.mouse.down()
+    page.mouse.move(panel["x"] + panel["width"] / 2, panel["y"] + panel["height"], steps=5)
+    page.mouse.up()
+    expect(page.get_by_text("40 of 40 trials selected")).not_to_be_visible()
+    expect(page.get_by_text(re.compile(r"^[12]\d of 40 trials selected"))).to_be_visible()

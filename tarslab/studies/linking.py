@@ -1,0 +1,26 @@
+"""Which training run belongs to which trial."""
+
+import re
+from typing import Any
+
+import pandas as pd
+
+COLUMNS = ("hp.trial", "hp.trial_number", "hp.trial_id")
+NAME = re.compile(r"(?:^|[/_-])trial[_-]?(\d+)(?:$|[/_-])", re.IGNORECASE)
+
+
+def trials_of_runs(table: "pd.DataFrame") -> "pd.Series[Any]":
+    """The number of each run's trial, by the run's name; only of runs that say it.
+
+    ``table`` is ``Runs.table``. A run says it in its configuration (``trial``, ``trial_number``),
+    else in its name (``trial_7``).
+    """
+    found: dict[str, int] = {}
+    stated = next((column for column in COLUMNS if column in table), None)
+    for _, row in table.iterrows():
+        name = str(row["run"])
+        if stated and not pd.isna(row[stated]):
+            found[name] = int(row[stated])
+        elif match := NAME.search(name):
+            found[name] = int(match[1])
+    return pd.Series(found, dtype="int64")
