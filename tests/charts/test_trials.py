@@ -61,7 +61,8 @@ def test_names_that_vega_reads_as_paths_get_fields_of_their_own() -> None:
         "value": "value:Q",
         "state": "state:N",
     }
-    assert fields.data.to_dict()["values"] == [{"column_0": 0.5, "value": 1.0, "state": "FAIL"}]
+    data: Any = fields.data.to_dict()
+    assert data["values"] == [{"column_0": 0.5, "value": 1.0, "state": "FAIL"}]
     (tooltip,) = fields.tooltip(["params_net.rate[0]"])
     assert tooltip.to_dict()["title"] == "net.rate[0]"
 
