@@ -7,14 +7,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tarslab import charts, dashboards, errors, reports, runs, stats, studies
+    from tarslab import charts, dashboards, errors, reports, runs, stats, studies, synth
     from tarslab.errors import TarslabError
     from tarslab.runs import LiveRuns, Run, Runs, follow, load
     from tarslab.studies import Study, load_study
 
 __version__ = "0.1.0"
 
-_ROOMS = ("charts", "dashboards", "errors", "reports", "runs", "stats", "studies")
+_ROOMS = ("charts", "dashboards", "errors", "reports", "runs", "stats", "studies", "synth")
 _NAMES = {
     "follow": "tarslab.runs",
     "load": "tarslab.runs",
@@ -42,6 +42,7 @@ __all__ = [
     "runs",
     "stats",
     "studies",
+    "synth",
 ]
 
 

@@ -177,7 +177,7 @@ def _line_layer(base: alt.Chart, table: pd.DataFrame, dash: alt.StrokeDash | Non
     return line
 
 
-def lone_points(base: alt.Chart, y: str, groups: list[str]) -> alt.Chart:
+def lone_points(base: alt.Chart, y: str, groups: list[str | alt.FieldName]) -> alt.Chart:
     """A dot for each line of a single value, of which a line mark shows nothing."""
     lone: alt.Chart = (
         base.transform_joinaggregate(known=f"valid({y})", groupby=groups)
@@ -196,7 +196,7 @@ def hover_points(base: alt.Chart, rows: int, tooltip: list[alt.Tooltip]) -> alt.
             f"datum.place % {every} == 0"
         )
     hover = (
-        hover.mark_point(size=60, filled=True, aria=False)
+        hover.mark_point(size=60, filled=True, aria=False, clip=True)
         .encode(opacity=alt.value(0), tooltip=tooltip)
         .properties(name=theme.HOVER_LAYER)
     )

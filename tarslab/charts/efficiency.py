@@ -21,6 +21,7 @@ from tarslab.charts.algorithms import (
     scores_of,
 )
 from tarslab.charts.curves import POINTS
+from tarslab.charts.synthetic import says_so
 from tarslab.errors import BadArgument
 from tarslab.runs import Runs
 from tarslab.runs.scores import Curves, learning_curves
@@ -69,6 +70,7 @@ def sample_efficiency_data(
     return pd.concat(parts, ignore_index=True)
 
 
+@says_so
 def sample_efficiency(
     scores: AlgorithmScores,
     *,

@@ -5,6 +5,7 @@ import pandas as pd
 
 from tarslab.charts.curves import Band, XAxis
 from tarslab.charts.reward import reward_curve, reward_curve_data
+from tarslab.charts.synthetic import says_so
 from tarslab.runs import Runs
 
 
@@ -23,6 +24,7 @@ def entropy_curve_data(
     )
 
 
+@says_so
 def entropy_curve(
     runs: Runs,
     *,

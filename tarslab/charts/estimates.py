@@ -20,6 +20,7 @@ from tarslab.charts.algorithms import (
 )
 from tarslab.charts.bars import bar_layers, bar_records
 from tarslab.charts.curves import si_axis
+from tarslab.charts.synthetic import says_so
 from tarslab.errors import BadArgument
 from tarslab.runs import Runs
 from tarslab.runs.scores import AlgorithmArrays
@@ -61,6 +62,7 @@ def interval_estimates_data(
     return pd.DataFrame(rows, columns=columns)
 
 
+@says_so
 def interval_estimates(
     scores: AlgorithmScores,
     *,

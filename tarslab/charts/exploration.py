@@ -4,6 +4,7 @@ import altair as alt
 import pandas as pd
 
 from tarslab.charts.curves import Smoothing, XAxis, curve_chart, curve_table
+from tarslab.charts.synthetic import says_so
 from tarslab.errors import NotLogged
 from tarslab.runs import Runs
 from tarslab.runs.vocabulary import EXPLORATION
@@ -25,6 +26,7 @@ def exploration_curves_data(
     return curve_table(runs, present, x=x, by=by, smoothing=Smoothing(window=1), band="std")
 
 
+@says_so
 def exploration_curves(runs: Runs, *, x: XAxis = "step", by: str | None = None) -> alt.LayerChart:
     """Epsilon, temperature, action noise and exploration rate, whichever the runs have.
 

@@ -9,6 +9,7 @@ import pandas as pd
 from tarslab.charts import theme
 from tarslab.charts.checks import CHECKS, Log
 from tarslab.charts.curves import si_axis
+from tarslab.charts.synthetic import says_so
 from tarslab.runs import Runs
 
 KINDS = {
@@ -51,6 +52,7 @@ def run_health_data(runs: Runs) -> RunHealth:
     )
 
 
+@says_so
 def run_health(runs: Runs) -> alt.LayerChart:
     """What went wrong in each run, marked on its timeline: what, from when, until when.
 

@@ -21,6 +21,7 @@ from tarslab.charts.algorithms import (
     scores_of,
 )
 from tarslab.charts.bars import ROW_HEIGHT, bar_layers, bar_records
+from tarslab.charts.synthetic import says_so
 from tarslab.errors import BadArgument
 from tarslab.stats.resampling import Seed
 
@@ -56,6 +57,7 @@ def probability_of_improvement_data(
     return pd.DataFrame(rows, columns=columns)
 
 
+@says_so
 def probability_of_improvement(
     scores: AlgorithmScores,
     *,

@@ -9,6 +9,7 @@ import pandas as pd
 
 from tarslab.charts.algorithms import counted, heading
 from tarslab.charts.curves import si_axis
+from tarslab.charts.synthetic import says_so
 from tarslab.charts.trials import (
     Fields,
     categories,
@@ -59,6 +60,7 @@ def linked_trials_data(
     return LinkedTrials(table, {column: name.partition(":")[0] for column, name in names.items()})
 
 
+@says_so
 def linked_trials(
     study: Study,
     *,

@@ -6,6 +6,7 @@ import altair as alt
 import pandas as pd
 
 from tarslab.charts.curves import Band, Smoothing, XAxis, curve_chart, curve_table
+from tarslab.charts.synthetic import says_so
 from tarslab.errors import BadArgument, NotLogged
 from tarslab.runs import Runs
 from tarslab.runs.vocabulary import LOSSES
@@ -27,6 +28,7 @@ def loss_curves_data(
     )
 
 
+@says_so
 def loss_curves(
     runs: Runs,
     *,

@@ -8,6 +8,7 @@ import pandas as pd
 
 from tarslab.charts import theme
 from tarslab.charts.curves import Band, Smoothing, curve_chart, curve_table
+from tarslab.charts.synthetic import says_so
 from tarslab.errors import BadArgument
 from tarslab.runs import Runs
 
@@ -55,6 +56,7 @@ def nash_convergence_data(
     return NashConvergence(curves, pd.DataFrame(crossings, columns=["series", "step", "value"]))
 
 
+@says_so
 def nash_convergence(
     runs: Runs,
     *,

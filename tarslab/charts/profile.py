@@ -20,6 +20,7 @@ from tarslab.charts.algorithms import (
     scored,
     scores_of,
 )
+from tarslab.charts.synthetic import says_so
 from tarslab.stats.resampling import Seed
 from tarslab.stats.rolling import as_series
 
@@ -58,6 +59,7 @@ def performance_profile_data(
     return pd.concat(parts, ignore_index=True)
 
 
+@says_so
 def performance_profile(
     scores: AlgorithmScores,
     *,

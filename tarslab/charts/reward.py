@@ -6,6 +6,7 @@ import altair as alt
 import pandas as pd
 
 from tarslab.charts.curves import Band, Smoothing, XAxis, curve_chart, curve_table
+from tarslab.charts.synthetic import says_so
 from tarslab.charts.theme import title_of
 from tarslab.runs import Runs
 
@@ -26,6 +27,7 @@ def reward_curve_data(
     )
 
 
+@says_so
 def reward_curve(
     runs: Runs,
     *,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from tarslab.charts import theme
 from tarslab.charts.curves import columns_of, si_axis
+from tarslab.charts.synthetic import says_so
 from tarslab.errors import BadArgument
 from tarslab.runs import Runs, Series
 
@@ -54,6 +55,7 @@ def seed_heatmap_data(
     return pd.concat(cells, ignore_index=True)[columns].astype({"seed": "Int64"})
 
 
+@says_so
 def seed_heatmap(
     runs: Runs, *, metric: str = "reward", order: Order = "value", bins: int = 200
 ) -> alt.LayerChart:

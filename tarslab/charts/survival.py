@@ -11,6 +11,7 @@ from tarslab import stats
 from tarslab.charts import theme
 from tarslab.charts.algorithms import LOOSE, SHARES, Axis, banded_lines, percent
 from tarslab.charts.curves import POINTS, columns_of
+from tarslab.charts.synthetic import says_so
 from tarslab.errors import BadArgument
 from tarslab.runs import Runs
 from tarslab.runs.scores import times_to_target
@@ -76,6 +77,7 @@ def time_to_target_summary(
     return table.assign(**{str(name): steps[name] for name in steps})
 
 
+@says_so
 def time_to_target(
     runs: AlgorithmCurves,
     target: Target,

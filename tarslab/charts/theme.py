@@ -59,6 +59,7 @@ def theme() -> alt.theme.ThemeConfig:
                 "domainColor": "#999999",
                 "tickColor": "#999999",
                 "labelOverlap": True,
+                "labelSeparation": 6,
             },
             "legend": {
                 "orient": "top",

@@ -154,9 +154,8 @@ def seen(
         cells = theme.WIDTH
         while True:
             column, row = (_cells(values[drawable], cells) for values in (xs, ys))
-            _, first = np.unique(
-                np.stack([column, row, codes[drawable]]), axis=1, return_index=True
-            )
+            cell = (codes[drawable] * cells + column) * cells + row
+            _, first = np.unique(cell, return_index=True)
             if len(first) <= most or cells == 1:
                 break
             cells = max(1, int(cells * 0.8))

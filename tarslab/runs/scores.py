@@ -48,6 +48,8 @@ class AlgorithmArrays(Mapping[str, Floats]):
     metric: str
     normalised: bool
     """Whether 0 and 1 are the ``bounds`` of each task; else the values are as they were logged."""
+    synthetic: bool
+    """Whether any of the runs was made by ``tarslab.synth``."""
 
     def __getitem__(self, algorithm: str) -> Floats:
         return self.arrays[algorithm]
@@ -155,7 +157,7 @@ def final_scores(
         )
         for algorithm, of_one in table.groupby("algorithm", sort=False)
     }
-    return Scores(arrays, tasks, metric, scale.normalised, last, table)
+    return Scores(arrays, tasks, metric, scale.normalised, runs.synthetic, last, table)
 
 
 def learning_curves(
@@ -209,7 +211,7 @@ def learning_curves(
         curves = np.stack([np.stack(of_tasks[task]) for task in tasks], axis=1)
         part = _shared_part(grid, curves, [r for r in recordings if r.algorithm == algorithm])
         arrays[algorithm], steps[algorithm] = curves[:, :, part], grid[part]
-    return Curves(arrays, tasks, metric, scale.normalised, steps)
+    return Curves(arrays, tasks, metric, scale.normalised, runs.synthetic, steps)
 
 
 def times_to_target(

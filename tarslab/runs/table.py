@@ -13,6 +13,9 @@ from tarslab.errors import BadArgument, NotLogged
 from tarslab.runs.recording import Series
 from tarslab.runs.vocabulary import CANONICAL
 
+# The format of what no log was read for.
+SYNTHETIC = "synthetic"
+
 
 @dataclass
 class Run:
@@ -59,6 +62,11 @@ class Runs:
     def names(self) -> list[str]:
         """The runs' names, sorted."""
         return [str(name) for name in self.table["run"]]
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether any run was made by ``tarslab.synth``, and not by a training."""
+        return bool((self.table["format"] == SYNTHETIC).any())
 
     @property
     def metrics(self) -> list[str]:

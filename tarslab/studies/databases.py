@@ -12,6 +12,7 @@ import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -107,8 +108,8 @@ class Database:
                 state=TrialState[state],
                 value=None,
                 values=values.get(trial),
-                datetime_start=start,
-                datetime_complete=complete,
+                datetime_start=_local(start),
+                datetime_complete=_local(complete),
                 params=params[trial],
                 distributions=distributions[trial],
                 user_attrs=of_user[trial],
@@ -211,6 +212,11 @@ def _logging_as_it_is() -> Iterator[None]:
 @lru_cache(maxsize=1)
 def _head_version() -> str:
     return RDBStorage("sqlite://").get_head_version()
+
+
+def _local(time: datetime | None) -> datetime | None:
+    """Naive local time, as Optuna's trials have it, from the naive UTC of the database."""
+    return time and time.replace(tzinfo=UTC).astimezone().replace(tzinfo=None)
 
 
 @lru_cache(maxsize=4096)

@@ -53,12 +53,17 @@ def importances(
             f"importances need at least {FEWEST_TRIALS} complete trials with finite values, "
             f"there are {len(complete)}"
         )
+    if method == "fanova" and len({trial.values[objective] for trial in complete}) == 1:
+        raise NoTrials(
+            "fanova explains how the values vary, and those of all "
+            f"{len(complete)} complete trials are the same"
+        )
     evaluator = _Evaluator(complete, directions, objective, method, seed)
     found = evaluator(complete)
     if not found:
         raise NoTrials(
             f"{method} can judge no hyperparameter: none varies among the complete trials"
-            f"{'' if method == 'ped-anova' else ' and is in all of them'}"
+            f"{'' if method == 'ped-anova' else ' and is in all of them with one range'}"
         )
     table = pd.DataFrame({"parameter": [*found], "importance": [*found.values()]})
     drawn = evaluator.resampled(complete, [*found], int(bootstrap))
@@ -92,14 +97,16 @@ class _Evaluator:
 
     def __call__(self, trials: Sequence[FrozenTrial]) -> dict[str, float]:
         """The importance of each parameter, summing to 1."""
-        if not self._names:
+        held = set().union(*(trial.params for trial in trials))
+        names = [name for name in self._names if name in held]
+        if not names:
             return {}
         study: Any = copy.copy(self._study)
         chosen = [_of_one_objective(trial, self._objective) for trial in trials]
         study.get_trials = lambda deepcopy=True, states=None: chosen
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return get_param_importances(study, evaluator=self._evaluator(), params=self._names)
+            return get_param_importances(study, evaluator=self._evaluator(), params=names)
 
     def resampled(
         self, trials: Sequence[FrozenTrial], names: Sequence[str], times: int
@@ -113,25 +120,26 @@ class _Evaluator:
             places = random.integers(len(trials), size=len(trials))
             try:
                 found = self([trials[place] for place in places])
-            except (ValueError, RuntimeError):
-                # Only copies of one trial were drawn, or all of one value.
+            except RuntimeError:
+                # fANOVA has nothing to explain where all that were drawn have one value.
                 continue
-            rows.append([found.get(name, np.nan) for name in names])
+            rows.append([found.get(name, 0.0) for name in names])
         return np.array(rows).reshape(-1, len(names))
 
     def _varying(self, trials: Sequence[FrozenTrial]) -> list[str]:
-        """The parameters that can be judged."""
+        """The parameters that can be judged, sorted, which Optuna's MDI takes for granted."""
         seen: dict[str, set[Any]] = {}
-        held: dict[str, int] = {}
         for trial in trials:
             for name, value in trial.params.items():
                 seen.setdefault(name, set()).add(value)
-                held[name] = held.get(name, 0) + 1
-        everywhere = self._method != "ped-anova"
+        names = sorted(name for name, values in seen.items() if len(values) > 1)
+        if self._method == "ped-anova":
+            return names
+        first = trials[0].distributions
         return [
             name
-            for name, values in seen.items()
-            if len(values) > 1 and (not everywhere or held[name] == len(trials))
+            for name in names
+            if all(trial.distributions.get(name) == first.get(name) for trial in trials)
         ]
 
     def _evaluator(self) -> BaseImportanceEvaluator:

@@ -1,7 +1,9 @@
 """``Study``: what was tried in a hyperparameter search, as tables."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import cached_property
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,7 @@ from tarslab.studies.storages import Recorded
 
 Floats = NDArray[np.float64]
 
-CONSTRAINTS = "constraints"
+SYNTHETIC = "synthetic"
 STATES = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING")
 
 
@@ -38,7 +40,7 @@ class Study:
         One row a trial, by number, with the columns of Optuna's own ``trials_dataframe()``:
         ``number``, ``state``, ``value`` (of several objectives ``values_0``, ``values_1``, ...; NaN
         where a trial has none, of a pruned trial the last that it reported), ``datetime_start`` and
-        ``datetime_complete`` (NaT where not there), ``duration`` (seconds), ``params_<name>``,
+        ``datetime_complete`` (UTC, NaT where not there), ``duration`` (seconds), ``params_<name>``,
         ``user_attrs_<name>``; and ``feasible`` where trials have constraints.
     reported : DataFrame
         Intermediate values, in long form: ``number``, ``step``, ``value``.
@@ -73,6 +75,11 @@ class Study:
         return table.astype({"number": np.int64, "step": np.int64, "value": np.float64})
 
     @property
+    def synthetic(self) -> bool:
+        """Whether it was made by ``tarslab.synth``, and not by a search."""
+        return self.source == SYNTHETIC
+
+    @property
     def value_columns(self) -> list[str]:
         """The columns of ``trials`` that hold the objectives."""
         n = len(self.directions)
@@ -84,10 +91,14 @@ class Study:
         Raises NoTrials, with the number of trials in each state, where there is none.
         """
         chosen = self.trials["state"] == "COMPLETE"
-        if "feasible" in self.trials:
-            chosen &= self.trials["feasible"]
         if not chosen.any():
             raise NoTrials(f"{self.name}: no trial has been completed yet; it has {self._counts()}")
+        if "feasible" in self.trials:
+            chosen &= self.trials["feasible"]
+            if not chosen.any():
+                raise NoTrials(
+                    f"{self.name}: no complete trial keeps its constraints; it has {self._counts()}"
+                )
         return self.trials[chosen]
 
     def front(self) -> pd.DataFrame:
@@ -168,10 +179,20 @@ class Study:
         )
 
     def reference(self) -> Floats:
-        """The worst value that any complete trial has in each objective, shape (objectives,)."""
+        """The worst finite value that a complete trial has in each objective, shape (objectives,).
+
+        Raises NoTrials where an objective has no finite value.
+        """
         values = self.finished()[self.value_columns].to_numpy(np.float64)
+        finite = np.isfinite(values)
+        if not finite.any(axis=0).all():
+            raise NoTrials(f"{self.name}: no complete trial has a finite value of each objective")
         minimize = np.array([d == "minimize" for d in self.directions])
-        worst: Floats = np.where(minimize, values.max(axis=0), values.min(axis=0))
+        worst: Floats = np.where(
+            minimize,
+            np.where(finite, values, -np.inf).max(axis=0),
+            np.where(finite, values, np.inf).min(axis=0),
+        )
         return worst
 
     def hypervolume_history(self, reference: Sequence[float] | None = None) -> pd.DataFrame:
@@ -181,8 +202,8 @@ class Study:
         ----------
         reference
             A point that is worse than those that count, one number an objective; by default
-            ``reference()``, the worst values seen, at which a trial adds nothing. Volumes of two
-            studies can be compared only with the same reference.
+            ``reference()``, the worst finite values seen, at which a trial adds nothing. Volumes of
+            two studies can be compared only with the same reference.
 
         Returns
         -------
@@ -213,14 +234,14 @@ class Study:
     def _repr_html_(self) -> str:
         shown = [c for c in self.trials if c != "datetime_start" and c != "datetime_complete"]
         table = self.trials[shown].to_html(index=False, max_rows=12, na_rep="", border=0)
-        return f"<p>{repr(self)[1:-1]}</p>{table}"
+        return f"<p>{escape(repr(self)[1:-1])}</p>{table}"
 
     def _counts(self) -> str:
         if self.trials.empty:
             return "no trials"
         counts = self.trials["state"].value_counts()
         listed = ", ".join(f"{counts[state]} {state}" for state in STATES if state in counts)
-        return f"{len(self)} trials ({listed})"
+        return f"{len(self)} trial{'' if len(self) == 1 else 's'} ({listed})"
 
 
 def _objective_names(n: int) -> tuple[str, ...]:
@@ -236,15 +257,15 @@ def _trials(
         if trial.values is not None:
             values[row, : len(trial.values)] = trial.values
     names = ["value"] if objectives == 1 else [f"values_{place}" for place in range(objectives)]
-    start = pd.to_datetime(pd.Series([trial.datetime_start for trial in frozen], dtype="object"))
-    end = pd.to_datetime(pd.Series([trial.datetime_complete for trial in frozen], dtype="object"))
+    start = pd.Series([_utc(trial.datetime_start) for trial in frozen], dtype="datetime64[us]")
+    end = pd.Series([_utc(trial.datetime_complete) for trial in frozen], dtype="datetime64[us]")
     columns: dict[str, Any] = {
         "number": np.array([trial.number for trial in frozen], dtype=np.int64),
         "state": pd.Series([trial.state.name for trial in frozen], dtype="str"),
         **dict(zip(names, values.T, strict=True)),
-        "datetime_start": start.astype("datetime64[us]"),
-        "datetime_complete": end.astype("datetime64[us]"),
-        "duration": (end - start).astype("timedelta64[us]").dt.total_seconds(),
+        "datetime_start": start,
+        "datetime_complete": end,
+        "duration": (end - start).dt.total_seconds(),
     }
     for name, distribution in parameters.items():
         cells = [trial.params.get(name) for trial in frozen]
@@ -252,12 +273,18 @@ def _trials(
     for name in dict.fromkeys(name for trial in frozen for name in trial.user_attrs):
         cells = [trial.user_attrs.get(name) for trial in frozen]
         columns[f"user_attrs_{name}"] = pd.Series(cells, dtype="object").infer_objects()
-    constraints = [trial.system_attrs.get(CONSTRAINTS) for trial in frozen]
-    if any(one is not None for one in constraints):
+    constraints = [trial.constraints.values() for trial in frozen]
+    if any(constraints):
+        # As in Optuna, a trial without any keeps them.
         columns["feasible"] = np.array(
-            [one is not None and all(value <= 0 for value in one) for one in constraints], np.bool_
+            [all(value <= 0 for value in one) for one in constraints], np.bool_
         )
     return pd.DataFrame(columns)
+
+
+def _utc(time: datetime | None) -> datetime | None:
+    """Naive UTC from the naive local time of Optuna's trials, which differs between readers."""
+    return time and time.astimezone(UTC).replace(tzinfo=None)
 
 
 def _parameter(cells: list[Any], distribution: BaseDistribution) -> "pd.Series[Any]":

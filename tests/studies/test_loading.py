@@ -2,9 +2,11 @@
 
 import hashlib
 import logging
+import os
 import sqlite3
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import optuna
@@ -132,6 +134,36 @@ def test_a_database_of_an_older_optuna_is_read_and_left_as_it_is() -> None:
     assert tl.load_study(path, "old-multi").directions == ("minimize", "maximize")
     assert state_of(RECORDED) == before
     assert logging.getLogger().handlers == handlers
+
+
+ZONED = """
+import sys
+import optuna, tarslab as tl
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+folder = sys.argv[1]
+journal = JournalStorage(JournalFileBackend(f"{folder}/study.log"))
+for storage in (f"sqlite:///{folder}/study.db", journal, None):
+    study = optuna.create_study(storage=storage)
+    study.optimize(lambda trial: 1.0, 1)
+for source in (f"{folder}/study.db", f"{folder}/study.log", study):
+    print(tl.load_study(source).trials["datetime_start"].item().isoformat())
+"""
+
+
+def test_times_are_utc_wherever_they_were_kept_and_whoever_reads(tmp_path: Path) -> None:
+    before = datetime.now(UTC).replace(tzinfo=None)
+    printed = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", ZONED, str(tmp_path)],
+        env={**os.environ, "TZ": "Asia/Tokyo"},
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    times = [datetime.fromisoformat(line) for line in printed.split()]
+    assert len(times) == 3
+    assert all(before <= time <= datetime.now(UTC).replace(tzinfo=None) for time in times)
 
 
 def test_a_database_of_a_newer_optuna_says_so(tmp_path: Path, search) -> None:
