@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from tarslab import charts, dashboards, errors, reports, runs, stats, studies, synth
     from tarslab.errors import TarslabError
     from tarslab.runs import LiveRuns, Run, Runs, follow, load
-    from tarslab.studies import Study, load_study
+    from tarslab.studies import Study, load_study, search
 
 __version__ = "0.1.0"
 
@@ -19,6 +19,7 @@ _NAMES = {
     "follow": "tarslab.runs",
     "load": "tarslab.runs",
     "load_study": "tarslab.studies",
+    "search": "tarslab.studies",
     "LiveRuns": "tarslab.runs",
     "Run": "tarslab.runs",
     "Runs": "tarslab.runs",
@@ -40,6 +41,7 @@ __all__ = [
     "load_study",
     "reports",
     "runs",
+    "search",
     "stats",
     "studies",
     "synth",

@@ -12,6 +12,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+import tarslab as tl
 from tarslab import bundled, doctor
 
 ENDLESS = "import threading; threading.Event().wait()"
@@ -123,3 +124,95 @@ def test_the_doctor_names_a_kernel_whose_python_is_gone(tmp_path: Path, monkeypa
     finding = doctor._kernel()
     assert "/gone/python" in finding.state
     assert "ipykernel install" in finding.mend
+
+
+TRAIN = """
+def good(trial):
+    return trial.suggest_float("x", 0, 1) + trial.suggest_int("n", 1, 3)
+
+def bad(trial):
+    raise ValueError("diverged")
+"""
+
+
+def write_trainer(path: Path, *cells: str) -> Path:
+    v4 = nbformat.v4
+    tagged = v4.new_code_cell("x: float = 0.0\nn: int = 1", metadata={"tags": ["parameters"]})
+    nbformat.write(v4.new_notebook(cells=[tagged, *map(v4.new_code_cell, cells)]), path)
+    return path
+
+
+def test_the_help_of_tune_teaches_with_an_example() -> None:
+    result = tarslab("tune", "--help")
+    assert result.returncode == 0
+    assert "tarslab tune train.ipynb -s lr=log:1e-5..1e-1 " in result.stdout
+
+
+def test_a_search_over_a_notebook_says_what_was_found_and_where_it_is(tmp_path: Path) -> None:
+    record = "from tarslab.studies import record\nrecord(loss=x + n)"
+    write_trainer(tmp_path / "train.ipynb", record)
+    result = tarslab(
+        *("tune", "train.ipynb", "-s", "x=0..1", "-p", "n=3", "--metric", "loss"),
+        *("--trials", "2", "--seed", "0", "-o", "tried"),
+        cwd=tmp_path,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    study = tl.load_study(tmp_path / "study.log", "train")
+    (best,) = study.front().to_dict("records")
+    assert best["value"] == 3 + best["params_x"]
+    assert "Study train: 2 trials (2 COMPLETE), 1 parameters, minimize loss" in result.stdout
+    assert f"trial {best['number']}: loss {best['value']:g} with x=" in result.stdout
+    assert "study = tl.load_study('study.log', 'train')" in result.stdout
+    assert (tmp_path / "tried" / "trial_1" / "train.ipynb").exists()
+
+
+def test_a_search_over_a_function_goes_on_to_the_total(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(TRAIN)
+    for trials, workers in ((2, 1), (4, 2)):
+        result = tarslab(
+            *("tune", "train:good", "--storage", "s.db"),
+            *("--trials", str(trials), "--workers", str(workers)),
+            cwd=tmp_path,
+        )
+        assert result.returncode == 0, result.stdout + result.stderr
+        assert f"Study good: {trials} trials ({trials} COMPLETE)" in result.stdout
+    assert "Warning: " in result.stderr
+    assert "s.db: workers wait for one another in a SQLite database" in result.stderr
+
+
+def test_a_search_whose_every_trial_fails_says_why_and_the_exit_code_is_1(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(TRAIN)
+    result = tarslab("tune", "train:bad", "--trials", "2", cwd=tmp_path)
+    assert result.returncode == 1
+    assert "every trial failed, the last by ValueError: diverged (line 6 of train.py" in (
+        result.stdout
+    )
+
+
+def test_a_search_that_cannot_begin_is_a_message(tmp_path: Path) -> None:
+    write_trainer(tmp_path / "train.ipynb")
+    result = tarslab("tune", "train.ipynb", "--metric", "loss", "-s", "x=1e-5", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "space: x=1e-5: a range is 1..4, 0.1..0.9, log:1e-5..1e-1 or relu|tanh" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "study.log").exists()
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_search_that_is_stopped_leaves_no_kernel_and_can_go_on(tmp_path: Path, how: int) -> None:
+    started = tmp_path / "started"
+    tell = f"import os; open({str(started)!r}, 'w').write(str(os.getpid()))"
+    write_trainer(tmp_path / "train.ipynb", tell, ENDLESS)
+    command = [sys.executable, "-m", "tarslab", "tune", "train.ipynb", "--metric", "loss"]
+    command += ["-s", "x=0..1", "--trials", "2"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        wait_until(lambda: started.exists() and started.read_text() != "")
+        process.send_signal(how)
+        said, _ = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "stopped; the same command goes on with 'train' in study.log" in said
+    kernel = int(started.read_text())
+    wait_until(lambda: not alive(kernel))
+    study = tl.load_study(tmp_path / "study.log")
+    assert study.trials["state"].tolist() == ["FAIL", "WAITING"]
+    assert study.frozen[1].system_attrs["fixed_params"] == study.frozen[0].params

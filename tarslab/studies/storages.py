@@ -110,16 +110,16 @@ def of_study(study: optuna.Study) -> Recorded:
 def _behind_url(url: str) -> Iterator[Storage]:
     scheme, shown = urlsplit(url).scheme, without_password(url)
     if scheme in ("redis", "rediss", "unix"):
-        with _explained(shown, url):
-            yield _of_optuna(JournalStorage(_redis(url)), shown)
+        with explained(shown, url):
+            yield _of_optuna(JournalStorage(journal_on_redis(url)), shown)
     elif scheme == "grpc":
         place = urlsplit(url)
-        with _explained(shown), _without_experimental_warnings():
+        with explained(shown), _without_experimental_warnings():
             proxy = GrpcStorageProxy(host=place.hostname or "localhost", port=place.port or 13000)
             proxy.wait_server_ready(timeout=PATIENCE)
             yield _of_optuna(proxy, shown)
     else:
-        with _explained(shown, url), databases.connected(url, shown) as database:
+        with explained(shown, url), databases.connected(url, shown) as database:
             yield _of_database(database, shown)
 
 
@@ -143,12 +143,12 @@ def _in_file(path: Path) -> Iterator[Storage]:
     if head.startswith(SQLITE_MAGIC):
         with (
             _copied(path) as copy,
-            _explained(str(path)),
+            explained(str(path)),
             databases.upgraded(copy, path) as database,
         ):
             yield _of_database(database, str(path))
     elif JOURNAL_HEAD.match(head.partition(b"\n")[0]):
-        with _explained(str(path)):
+        with explained(str(path)):
             storage = JournalStorage(_Lines(path))
         yield _of_optuna(storage, str(path))
     else:
@@ -160,20 +160,20 @@ def _in_file(path: Path) -> Iterator[Storage]:
 
 def _of_optuna(storage: BaseStorage, shown: str) -> Storage:
     def read(name: str) -> Recorded:
-        with _explained(shown):
+        with explained(shown):
             return of_study(optuna.load_study(study_name=name, storage=storage))
 
-    with _explained(shown):
+    with explained(shown):
         names = [study.study_name for study in optuna.get_all_study_summaries(storage, False)]
     return Storage(shown, sorted(names), read)
 
 
 def _of_database(database: databases.Database, shown: str) -> Storage:
     def read(name: str) -> Recorded:
-        with _explained(shown):
+        with explained(shown):
             return Recorded(*database.read(name))
 
-    with _explained(shown):
+    with explained(shown):
         return Storage(shown, database.names(), read)
 
 
@@ -262,7 +262,7 @@ class _Lines(BaseJournalBackend):
         raise BadStudy("a study that was loaded cannot be written to")
 
 
-def _redis(url: str) -> JournalRedisBackend:
+def journal_on_redis(url: str) -> JournalRedisBackend:
     try:
         with _without_experimental_warnings():
             return JournalRedisBackend(url)
@@ -279,7 +279,7 @@ def _without_experimental_warnings() -> Iterator[None]:
 
 
 @contextmanager
-def _explained(shown: str, url: str = "") -> Iterator[None]:
+def explained(shown: str, url: str = "") -> Iterator[None]:
     """What goes wrong inside drivers and Optuna, as one error that names the storage."""
     try:
         yield
@@ -290,4 +290,4 @@ def _explained(shown: str, url: str = "") -> Iterator[None]:
         reason = " ".join(str(error).split("\n(Background")[0].split())
         if password := url and urlsplit(url).password:
             reason = reason.replace(password, "***")
-        raise BadStudy(f"{shown} cannot be read: {type(error).__name__}: {reason}") from None
+        raise BadStudy(f"{shown} cannot be used: {type(error).__name__}: {reason}") from None

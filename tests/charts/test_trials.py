@@ -64,7 +64,8 @@ def test_names_that_vega_reads_as_paths_get_fields_of_their_own() -> None:
     data: Any = fields.data.to_dict()
     assert data["values"] == [{"column_0": 0.5, "value": 1.0, "state": "FAIL"}]
     (tooltip,) = fields.tooltip(["params_net.rate[0]"])
-    assert tooltip.to_dict()["title"] == "net.rate[0]"
+    of_tooltip: Any = tooltip.to_dict()
+    assert of_tooltip["title"] == "net.rate[0]"
 
 
 def test_states_keep_their_colours_and_their_order() -> None:

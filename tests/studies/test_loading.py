@@ -73,8 +73,8 @@ def test_a_journal(tmp_path: Path, search) -> None:
 def test_a_journal_on_redis(redis_url: str, search) -> None:
     from optuna.storages.journal import JournalRedisBackend
 
-    expected = search(JournalStorage(JournalRedisBackend(redis_url)))
-    assert_same(tl.load_study(redis_url), expected)
+    expected = search(JournalStorage(JournalRedisBackend(redis_url)), "on redis")
+    assert_same(tl.load_study(redis_url, "on redis"), expected)
 
 
 PROXY = """
