@@ -21,7 +21,7 @@ def notebooks() -> list[Path]:
 
 
 def data(name: str) -> Path:
-    """The recordings ``name`` (``cartpole``, ``pendulum``, ``poker``), or LogNotFound.
+    """The recordings ``name`` (``automl``, ``cartpole``, ``pendulum``, ``poker``), or LogNotFound.
 
     A path below them works too: ``cartpole/ppo``.
     """

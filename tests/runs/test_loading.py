@@ -143,7 +143,7 @@ def test_a_named_file_that_is_no_log_is_refused(tmp_path: Path) -> None:
 
 
 def test_unknown_recordings_and_bad_arguments_list_what_there_is(tmp_path: Path) -> None:
-    with pytest.raises(LogNotFound, match="there are cartpole, pendulum, poker"):
+    with pytest.raises(LogNotFound, match="there are automl, cartpole, pendulum, poker"):
         tl.load("bundled:doom")
     with pytest.raises(LogNotFound, match="no bundled recordings"):
         tl.load("bundled:../tarslab")
