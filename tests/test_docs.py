@@ -13,11 +13,10 @@ from tarslab.charts import offline
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/statistics.md"])
+@pytest.mark.parametrize("document", ["README.md", "docs/statistics.md", "docs/automl.md"])
 def test_an_example_prints_what_the_document_says(document: str) -> None:
     text = (ROOT / document).read_text()
-    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    (output,) = re.findall(r"```text\n(.*?)```", text, re.DOTALL)
+    code, output = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", text, re.DOTALL)[0]
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         exec(code, {})

@@ -12,6 +12,8 @@ from tarslab.charts.efficiency import sample_efficiency, sample_efficiency_data
 from tarslab.charts.entropy import entropy_curve, entropy_curve_data
 from tarslab.charts.estimates import interval_estimates, interval_estimates_data
 from tarslab.charts.exploration import exploration_curves, exploration_curves_data
+from tarslab.charts.front import pareto_front, pareto_front_data
+from tarslab.charts.front_3d import pareto_front_3d
 from tarslab.charts.health import run_health, run_health_data
 from tarslab.charts.history import trial_scores, trial_scores_data
 from tarslab.charts.importance import param_importance, param_importance_data
@@ -23,6 +25,7 @@ from tarslab.charts.linked import linked_trials, linked_trials_data
 from tarslab.charts.logged import where_logged
 from tarslab.charts.losses import loss_curves, loss_curves_data
 from tarslab.charts.nash import nash_convergence, nash_convergence_data
+from tarslab.charts.parallel import parallel_coordinates, parallel_coordinates_data
 from tarslab.charts.profile import performance_profile, performance_profile_data
 from tarslab.charts.reported import intermediate_values, intermediate_values_data
 from tarslab.charts.reward import reward_curve, reward_curve_data
@@ -34,6 +37,7 @@ from tarslab.charts.survival import (
     time_to_target_summary,
 )
 from tarslab.charts.timeline import trial_timeline, trial_timeline_data
+from tarslab.charts.volume import hypervolume_history, hypervolume_history_data
 
 __all__ = [
     "comparison_table",
@@ -46,6 +50,8 @@ __all__ = [
     "entropy_curve_data",
     "exploration_curves",
     "exploration_curves_data",
+    "hypervolume_history",
+    "hypervolume_history_data",
     "intermediate_values",
     "intermediate_values_data",
     "interval_estimates",
@@ -57,8 +63,13 @@ __all__ = [
     "nash_convergence",
     "nash_convergence_data",
     "offline",
+    "parallel_coordinates",
+    "parallel_coordinates_data",
     "param_importance",
     "param_importance_data",
+    "pareto_front",
+    "pareto_front_3d",
+    "pareto_front_data",
     "performance_profile",
     "performance_profile_data",
     "probability_of_improvement",

@@ -2,6 +2,7 @@
 
 import html
 import math
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +16,8 @@ from tarslab.charts.linked import BRUSH, linked_trials, linked_trials_data
 from tarslab.charts.trials import categories, is_log, is_numeric
 from tarslab.dashboards.live_chart import LiveChart
 from tarslab.errors import BadArgument, TarslabError
-from tarslab.runs import Runs
+from tarslab.runs import Runs, load
+from tarslab.runs.discovery import PathLike
 from tarslab.studies import Study, load_study
 from tarslab.studies.linking import trials_of_runs
 
@@ -28,7 +30,7 @@ MOST_RANGES = 12
 MOST_CURVES = 12
 
 
-def automl(study: Any, runs: Runs | None = None) -> "AutoMLDashboard":
+def automl(study: Any, runs: Runs | PathLike | None = None) -> "AutoMLDashboard":
     """A dashboard over a study; ``selected_trials`` can be read back from it.
 
     Parameters
@@ -36,14 +38,16 @@ def automl(study: Any, runs: Runs | None = None) -> "AutoMLDashboard":
     study
         A ``Study``, or anything that ``load_study`` takes.
     runs
-        The training runs of its trials, linked by the trial's number in their configuration
-        (``trial``) or name (``trial_7``).
+        The training runs of its trials, or where ``load`` finds them, linked by the trial's number
+        in their configuration (``trial``) or name (``trial_7``). None or an empty path for none.
 
     Raises
     ------
     BadArgument
         None of ``runs`` says which trial it is of, or as ``load_study``.
     """
+    if runs is not None and not isinstance(runs, Runs):
+        runs = load(runs) if os.fspath(runs) else None
     return AutoMLDashboard(load_study(study), runs)
 
 

@@ -111,6 +111,20 @@ class Study:
         values = finished[self.value_columns].to_numpy(np.float64)
         return finished[stats.pareto_mask(values, self.directions)]
 
+    def summary(self, trials: int = 5) -> pd.DataFrame:
+        """The best trials and what they were made of, as text for people: a column each.
+
+        Of several objectives those on the frontier, the best in the first objective first. Numbers
+        have three digits.
+        """
+        column, direction = self.value_columns[0], self.directions[0]
+        rows = self.finished() if len(self.directions) == 1 else self.front()
+        rows = rows.sort_values(column, ascending=direction == "minimize", kind="stable")
+        rows = rows.head(trials).set_index("number")
+        parameters = {f"params_{name}": name for name in self.parameters}
+        names = dict(zip(self.value_columns, self.objectives, strict=True)) | parameters
+        return rows[list(names)].rename(columns=names).map(_in_words).T
+
     def best_so_far(self, objective: int = 0) -> pd.DataFrame:
         """``number`` and ``best``: after each complete trial the best value of an objective."""
         column, direction = self.objective(objective)
@@ -280,6 +294,12 @@ def _trials(
             [all(value <= 0 for value in one) for one in constraints], np.bool_
         )
     return pd.DataFrame(columns)
+
+
+def _in_words(cell: Any) -> str:
+    if pd.isna(cell):
+        return ""
+    return f"{cell:.3g}" if isinstance(cell, float) else str(cell)
 
 
 def _utc(time: datetime | None) -> datetime | None:

@@ -9,9 +9,9 @@ from playwright.sync_api import BrowserContext, Page, Request, expect
 from tarslab import bundled
 from tarslab.reports import build
 
-# A line of several points, or a bar.
-DRAWN = re.compile(r"M.*([Lhv].*){3}", re.DOTALL)
-MARKS = ".role-mark.mark-line path, .role-mark.mark-rect path"
+# A line of several points, a bar or a symbol.
+DRAWN = re.compile(r"M.*([LhvAC].*){2}", re.DOTALL)
+MARKS = ", ".join(f".role-mark.mark-{kind} path" for kind in ("line", "rect", "symbol"))
 NOTEBOOKS = [path.stem for path in bundled.notebooks()]
 
 

@@ -173,6 +173,14 @@ def test_runs_are_linked_by_their_configuration_before_their_name(runs: Runs) ->
         tl.dashboards.automl(searched(), unlinked)
 
 
+def test_runs_may_be_given_by_their_path_or_left_out() -> None:
+    study = tl.load_study("bundled:automl/studies.db", "cartpole-a2c")
+    dashboard = tl.dashboards.automl(study, "bundled:automl/runs")
+    assert dashboard.runs is not None
+    assert len(dashboard.runs) == 150
+    assert tl.dashboards.automl(study, "").runs is None
+
+
 def test_a_page_without_a_kernel_gets_the_panels(dashboard: AutoMLDashboard) -> None:
     bundle = dashboard._repr_mimebundle_()
     assert VEGALITE_MIME in bundle

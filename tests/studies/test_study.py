@@ -305,3 +305,23 @@ def test_trials_stand_by_number_whatever_order_they_come_in() -> None:
     study = tl.load_study(search)
     assert study.trials["number"].tolist() == [0, 1, 2]
     assert [trial.number for trial in study.frozen] == [0, 1, 2]
+
+
+def test_the_summary_shows_the_best_trials_for_people() -> None:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(direction="maximize")
+    for number, rate in enumerate([0.12345, 1e-7, None]):
+        space: dict[str, Any] = {"kind": CategoricalDistribution(["a", "b"])}
+        params: dict[str, Any] = {"kind": "ab"[number % 2]}
+        if rate is not None:
+            space["rate"] = FloatDistribution(1e-8, 1, log=True)
+            params["rate"] = rate
+        study.add_trial(create_trial(value=number / 3, params=params, distributions=space))
+    summary = tl.load_study(study).summary(trials=2)
+    columns: list[Any] = list(summary.columns)
+    assert columns == [2, 1]
+    assert summary.T.to_dict("list") == {
+        "value": ["0.667", "0.333"],
+        "kind": ["a", "b"],
+        "rate": ["", "1e-07"],
+    }
