@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from tarslab import __version__
-from tarslab.errors import TarslabError
+from tarslab.errors import NoTrials, TarslabError
 
 if TYPE_CHECKING:
     from tarslab.studies import Study
@@ -128,6 +128,7 @@ def tune(
         try:
             with _bar_of_trials(console, trials, (metric or ["value"])[0]) as on_progress:
                 from tarslab.studies import search
+                from tarslab.studies.storages import without_password
 
                 study = search(
                     objective,
@@ -148,7 +149,8 @@ def tune(
                     on_progress=on_progress,
                 )
         except KeyboardInterrupt:
-            console.print(f"stopped; the same command goes on with {name!r} in {escape(storage)}")
+            where = escape(without_password(storage))
+            console.print(f"stopped; the same command goes on with {name!r} in {where}")
             raise typer.Exit(130) from None
     _say_what_was_found(console, study, storage)
 
@@ -219,11 +221,16 @@ def _bar_of_trials(
 
 
 def _say_what_was_found(console: Console, study: "Study", storage: str) -> None:
+    import pandas as pd
+
     from tarslab.studies.storages import without_password
 
     lines = [repr(study)[1:-1]]
-    done = bool((study.trials["state"] == "COMPLETE").any())
-    for trial in study.front().head(10).to_dict("records") if done else []:
+    # None where no trial is complete, or none keeps its constraints.
+    front = pd.DataFrame()
+    with suppress(NoTrials):
+        front = study.front()
+    for trial in front.head(10).to_dict("records"):
         values = zip(study.objectives, study.value_columns, strict=True)
         reached = ", ".join(f"{name} {trial[column]:g}" for name, column in values)
         params = study.frozen[trial["number"]].params.items()
@@ -236,7 +243,8 @@ def _say_what_was_found(console: Console, study: "Study", storage: str) -> None:
     ]
     console.print("\n".join(map(escape, lines)), soft_wrap=True, highlight=False)
     if len(study) and (study.trials["state"] == "FAIL").all():
-        why = study.trials["user_attrs_error"].iloc[-1]
+        known = study.trials.get("user_attrs_error", pd.Series(dtype="str")).dropna()
+        why = str(known.iloc[-1]) if len(known) else "a reason that was not kept"
         console.print(f"[red]every trial failed[/], the last by {escape(why)}", soft_wrap=True)
         raise typer.Exit(1)
 

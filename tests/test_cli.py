@@ -163,7 +163,7 @@ def test_a_search_over_a_notebook_says_what_was_found_and_where_it_is(tmp_path: 
     assert "Study train: 2 trials (2 COMPLETE), 1 parameters, minimize loss" in result.stdout
     assert f"trial {best['number']}: loss {best['value']:g} with x=" in result.stdout
     assert "study = tl.load_study('study.log', 'train')" in result.stdout
-    assert (tmp_path / "tried" / "trial_1" / "train.ipynb").exists()
+    assert (tmp_path / "tried" / "train" / "trial_1" / "train.ipynb").exists()
 
 
 def test_a_search_over_a_function_goes_on_to_the_total(tmp_path: Path) -> None:

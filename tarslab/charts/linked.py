@@ -1,6 +1,7 @@
 """A study in panels that know of one another: what is brushed in one stands out in all."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import altair as alt
@@ -11,11 +12,11 @@ from tarslab.charts.algorithms import counted, heading
 from tarslab.charts.curves import si_axis
 from tarslab.charts.synthetic import says_so
 from tarslab.charts.trials import (
+    MOST_POINTS,
     Fields,
     categories,
     fields_of,
     is_log,
-    most_points,
     parameter_columns,
     seen,
     state_colours,
@@ -30,6 +31,8 @@ WIDE, NARROW, HEIGHT, SMALL = 670, 200, 230, 130
 # Panels of hyperparameters beside those of the objectives.
 PANELS = 6
 COLUMNS = 3
+# Of more points than these no screen reader reads out each.
+FEW = 200
 
 
 class LinkedTrials(NamedTuple):
@@ -71,7 +74,8 @@ def linked_trials(
     """Values by trial, the objectives against each other, and against hyperparameters, linked.
 
     A box drawn in any panel (drag) marks the trials in it in all of them; a double click lets all
-    stand out again. Of many trials those are drawn that would be seen.
+    stand out again. Of many trials the frontier is drawn, and of the others a choice spread over
+    all that they cover.
 
     Parameters
     ----------
@@ -96,7 +100,8 @@ def linked_trials(
     if data.table.empty:
         raise NoTrials(f"{study.name}: none of these trials has a value to draw")
     values = [study.objective(objective)[0] for objective in objectives]
-    table = _thinned(data.table, values, study)
+    # Each panel draws them all.
+    table = _thinned(data.table, values, study, MOST_POINTS // (len(names) + len(values)))
     fields = fields_of(table)
     titles = {
         study.objective(objective)[0]: _objective_title(study, objective)
@@ -121,7 +126,7 @@ def linked_trials(
     ]
     note = counted(len(data.table), "trial") + " with a value"
     if len(table) < len(data.table):
-        note += f", {len(table):,} drawn: the others lie under them"
+        note += f", {len(table):,} of them drawn"
     chart: alt.VConcatChart = alt.VConcatChart(
         vconcat=rows,
         data=fields.data,
@@ -157,7 +162,7 @@ def _panel(
     legend = alt.Legend(title=None, symbolType="circle") if len(look.states) > 1 else None
     chart: alt.Chart = (
         alt.Chart(width=width, height=height)
-        .mark_point(filled=True, size=34)
+        .mark_point(filled=True, size=34, aria=len(table) <= FEW)
         .encode(
             x=_axis(look, table, x, distribution, alt.X),
             y=_axis(look, table, y, None, alt.Y),
@@ -189,17 +194,19 @@ def _axis(look: _Look, table: pd.DataFrame, column: str, distribution: Any, chan
     return channel(field, title=title, scale=scale, axis=axis)
 
 
-def _thinned(table: pd.DataFrame, values: list[str], study: Study) -> pd.DataFrame:
+def _thinned(table: pd.DataFrame, values: list[str], study: Study, most: int) -> pd.DataFrame:
     """Those that would be seen by their value, the frontier and the best always."""
-    front = set(study.front()["number"]) if (table["state"] == "COMPLETE").any() else set()
-    kept = table["number"].isin(front)
+    kept = np.zeros(len(table), np.bool_)
+    # None where no trial is complete, or none keeps its constraints.
+    with suppress(NoTrials):
+        kept = table["number"].isin(study.front()["number"]).to_numpy()
     against = values[1] if len(values) > 1 else "number"
     places = seen(
         table[against],
         table[values[0]],
         keep=kept,
         groups=table["state"],
-        most=most_points(len(table.columns)),
+        most=most,
     )
     return table.iloc[places]
 

@@ -131,10 +131,12 @@ class _Evaluator:
         seen: dict[str, set[Any]] = {}
         for trial in trials:
             for name, value in trial.params.items():
-                seen.setdefault(name, set()).add(value)
+                representation = trial.distributions[name].to_internal_repr(value)
+                seen.setdefault(name, set()).add(representation)
         names = sorted(name for name, values in seen.items() if len(values) > 1)
         if self._method == "ped-anova":
-            return names
+            # Optuna's takes a distribution for a key, which one with lists for choices cannot be.
+            return [name for name in names if not _has_lists(trials, name)]
         first = trials[0].distributions
         return [
             name
@@ -148,6 +150,11 @@ class _Evaluator:
         if self._method == "mdi":
             return MeanDecreaseImpurityImportanceEvaluator(seed=self._seed)
         return PedAnovaImportanceEvaluator()
+
+
+def _has_lists(trials: Sequence[FrozenTrial], name: str) -> bool:
+    choices = (getattr(t.distributions.get(name), "choices", ()) for t in trials)
+    return any(isinstance(choice, list | dict) for of_trial in choices for choice in of_trial)
 
 
 def _empty_study(direction: str) -> optuna.Study:

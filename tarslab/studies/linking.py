@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-COLUMNS = ("hp.trial", "hp.trial_number", "hp.trial_id")
+COLUMNS = ("hp.trial", "hp.trial_number")
 NAME = re.compile(r"(?:^|[/_-])trial[_-]?(\d+)(?:$|[/_-])", re.IGNORECASE)
 
 
@@ -16,11 +16,12 @@ def trials_of_runs(table: "pd.DataFrame") -> "pd.Series[Any]":
     else in its name (``trial_7``).
     """
     found: dict[str, int] = {}
-    stated = next((column for column in COLUMNS if column in table), None)
-    for _, row in table.iterrows():
-        name = str(row["run"])
-        if stated and not pd.isna(row[stated]):
-            found[name] = int(row[stated])
+    stated = next((table[column] for column in COLUMNS if column in table), None)
+    numbers = pd.to_numeric(stated, errors="coerce") if stated is not None else None
+    for place, name in enumerate(map(str, table["run"])):
+        number = float("nan") if numbers is None else float(numbers.astype("float64").iloc[place])
+        if number.is_integer():
+            found[name] = int(number)
         elif match := NAME.search(name):
             found[name] = int(match[1])
     return pd.Series(found, dtype="int64")

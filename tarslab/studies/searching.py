@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import secrets
 import signal
 import threading
@@ -47,6 +48,8 @@ DAY = 86_400.0
 CLOCK_STEP = 5.0
 
 # System attributes of trials: who runs one, why it was given up, which one it tries again.
+# Before the names of attributes that are not the user's.
+OURS = "tarslab:"
 OWNER = "tarslab:owner"
 GIVEN_UP = "tarslab:given_up"
 RETRY_OF = "tarslab:retry_of"
@@ -95,9 +98,9 @@ def search(
     objective
         A function of an ``optuna.Trial`` that returns a number, or one for each direction; the same
         as ``"module:function"``; or the path of a notebook with a cell tagged ``parameters``. A
-        notebook is executed for each trial in ``out/trial_<number>/``, where it stays, and says
-        what came of it by ``tarslab.studies.record``; with ``tarslab.studies.report`` it can be
-        pruned. Relative paths in it hold from that folder; it can import modules from its own
+        notebook is executed for each trial in ``out/<name>/trial_<number>/``, where it stays, and
+        says what came of it by ``tarslab.studies.record``; with ``tarslab.studies.report`` it can
+        be pruned. Relative paths in it hold from that folder; it can import modules from its own
         folder and from the working folder.
     space
         The range of each searched parameter of a notebook: an Optuna distribution, or one of the
@@ -125,8 +128,10 @@ def search(
     workers
         Processes that run trials at the same time. A function with one worker runs in this process.
     seed
-        With one worker the same seed gives the same search, also across interruptions. By default
-        one is drawn, and kept as an attribute of the study.
+        With one worker the same seed gives the same search, also where it was stopped between
+        trials; where one was cut off, with the samplers but ``qmc`` and the pruners but
+        ``hyperband``, which go by the number of tries. By default one is drawn, and kept as an
+        attribute of the study.
     timeout
         Seconds after which no new trial is started.
     parameters
@@ -154,11 +159,13 @@ def search(
         knows of it.
     """
     aims, names = _listed(directions), _listed(metrics)
-    _check(aims, names, n_trials, workers)
+    _check(aims, names, n_trials, workers, seed)
     pruner_of(pruner)
     with quiet():
         sampler_of(sampler, 0, 0)
-    run = _objective(objective, space, parameters or {}, names, Path(out), trial_timeout)
+    run = _objective(
+        objective, space, parameters or {}, names, Path(out) / _as_folder(name), trial_timeout
+    )
     place = place_of(storage)
     if workers > 1 and place.startswith("sqlite:"):
         warnings.warn(
@@ -304,9 +311,12 @@ class _Quota:
     def _take(self, trial: FrozenTrial) -> bool:
         """Whether this search, and no other, runs a trial that waits."""
         with suppress(UpdateFinishedTrialError):
+            if not self._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING):
+                return False
+            # Only now: who lost the contest must not stand as the owner.
             if trial.system_attrs.get(OWNER) != self._owner:
                 self._storage.set_trial_system_attr(trial._trial_id, OWNER, self._owner)
-            return self._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
+            return True
         return False
 
     def _give_up(self, trial_id: int, why: str, **attributes: Any) -> None:
@@ -319,11 +329,13 @@ class _Quota:
 
     def _died(self, claim: Claim, death: WorkerDied) -> None:
         """A trial may end one worker process, and not a second."""
-        if DIED in self._storage.get_trial(claim.trial_id).system_attrs:
-            with suppress(UpdateFinishedTrialError):
-                self._fail(claim.trial_id, f"{death}, for the second time")
-        else:
-            self._give_up(claim.trial_id, str(death), **{DIED: True})
+        # Between the end of the one and the retry there is a place that no other may take.
+        with self._lock:
+            if DIED in self._storage.get_trial(claim.trial_id).system_attrs:
+                with suppress(UpdateFinishedTrialError):
+                    self._fail(claim.trial_id, f"{death}, for the second time")
+            else:
+                self._give_up(claim.trial_id, str(death), **{DIED: True})
 
     def _fail(self, trial_id: int, why: str) -> None:
         self._storage.set_trial_user_attr(trial_id, ERROR, why)
@@ -332,6 +344,8 @@ class _Quota:
     def _try_again(self, trial: FrozenTrial, **attributes: Any) -> None:
         # Some may have been fixed and not yet asked for.
         fixed = trial.system_attrs.get("fixed_params", {}) | trial.params
+        if DIED in trial.system_attrs:
+            attributes = {DIED: True, **attributes}
         self._study.add_trial(
             create_trial(
                 state=TrialState.WAITING,
@@ -345,8 +359,11 @@ class _Quota:
             trial = self._storage.get_trial(claim.trial_id)
             counting = self._counting()
             finished = sum(trial.state.is_finished() for trial in counting)
-            done = any(trial.state == TrialState.COMPLETE for trial in counting)
-            best = self._study.best_value if done and len(self._study.directions) == 1 else None
+            best = None
+            # Without a complete trial that keeps its constraints there is none.
+            if len(self._study.directions) == 1:
+                with suppress(ValueError):
+                    best = self._study.best_value
             self._on_progress(Progress(trial, finished, self._total, best))
 
 
@@ -354,7 +371,9 @@ def _listed(given: str | Sequence[str]) -> tuple[str, ...]:
     return (given,) if isinstance(given, str) else tuple(given)
 
 
-def _check(aims: Sequence[str], names: Sequence[str], n_trials: int, workers: int) -> None:
+def _check(
+    aims: Sequence[str], names: Sequence[str], n_trials: int, workers: int, seed: int | None
+) -> None:
     if not aims or not {"minimize", "maximize"}.issuperset(aims):
         raise BadArgument(f"directions are minimize or maximize, not {', '.join(aims) or 'none'}")
     if names and len(names) != len(aims):
@@ -366,6 +385,8 @@ def _check(aims: Sequence[str], names: Sequence[str], n_trials: int, workers: in
         raise BadArgument(f"n_trials must be at least 1, not {n_trials}")
     if workers < 1:
         raise BadArgument(f"workers must be at least 1, not {workers}")
+    if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool) or seed < 0):
+        raise BadArgument(f"seed must be a whole number of at least 0, not {seed!r}")
 
 
 def _objective(
@@ -437,11 +458,17 @@ def _described(
         study.set_metric_names(list(names))
     kept = study.user_attrs
     if seed is None:
-        seed = int(kept.get("seed", secrets.randbits(31)))
-    for key, value in {"sampler": sampler, "pruner": pruner, "seed": seed}.items():
+        seed = int(kept.get(f"{OURS}seed", secrets.randbits(31)))
+    searched_by = {"sampler": sampler, "pruner": pruner, "seed": seed}
+    for key, value in {f"{OURS}{key}": value for key, value in searched_by.items()}.items():
         if kept.get(key) != value:
             study.set_user_attr(key, value)
     return seed
+
+
+def _as_folder(name: str) -> str:
+    """A study's name as the name of a folder."""
+    return re.sub(r"[^\w.-]", "_", name).strip(".") or "study"
 
 
 def _counts(trial: FrozenTrial) -> bool:
@@ -456,6 +483,7 @@ def _running() -> Iterator[dict[str, Any]]:
     try:
         yield {
             "host": platform.node(),
+            "processes": _processes(),
             "pid": process.pid,
             "started": process.create_time(),
             "search": search,
@@ -468,6 +496,9 @@ def _is_gone(owner: dict[str, Any] | None) -> bool | None:
     """Whether the search that owned a trial has ended; None where that cannot be seen from here."""
     if owner is None or owner["host"] != platform.node():
         return None
+    # Containers may share the name of their host, and each counts its processes from 1.
+    if owner["processes"] != _processes():
+        return None
     if owner["pid"] == os.getpid():
         return owner["search"] not in _of_this_process
     try:
@@ -477,6 +508,13 @@ def _is_gone(owner: dict[str, Any] | None) -> bool | None:
         return not same or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
+
+
+def _processes() -> str:
+    """Among which processes the number of one means that one."""
+    with suppress(OSError):
+        return os.readlink("/proc/self/ns/pid")
+    return ""
 
 
 @contextmanager

@@ -9,13 +9,14 @@ import re
 import shutil
 import sqlite3
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import optuna
 from optuna.storages import BaseStorage, GrpcStorageProxy, JournalStorage
@@ -29,8 +30,12 @@ from tarslab.studies import databases
 SQLITE_MAGIC = b"SQLite format 3\x00"
 JOURNAL_HEAD = re.compile(rb'\s*\{.*"op_code"')
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+USER_AND_SECRET = re.compile(r"^(\w[\w+.-]*://[^:/@]*):(.*)@")
+SECRET_OF_QUERY = re.compile(r"([?&](?:password|passwd|pwd)=)([^&#]*)", re.IGNORECASE)
 REDIS_MEND = 'pip install "tarslab[redis]"'
 
+# How often a database is copied anew that was written to meanwhile.
+COPIES = 20
 # Seconds to wait for a writer that holds the database.
 PATIENCE = 5.0
 
@@ -88,11 +93,9 @@ def opened(source: Any) -> Iterator[Storage]:
 
 def without_password(url: str) -> str:
     """A URL as it may be shown."""
-    parts = urlsplit(url)
-    if not parts.password:
-        return url
-    place = parts.netloc.rpartition("@")[2]
-    return parts._replace(netloc=f"{parts.username or ''}:***@{place}").geturl()
+    shown = SECRET_OF_QUERY.sub(r"\1***", url)
+    # Up to the last @, as a password may hold what ends the place of a URL.
+    return USER_AND_SECRET.sub(r"\1:***@", shown)
 
 
 def of_study(study: optuna.Study) -> Recorded:
@@ -186,7 +189,7 @@ def _copied(path: Path) -> Iterator[Path]:
             _copy(path, copy)
             with _closing(sqlite3.connect(copy)) as database:
                 (found,) = database.execute("PRAGMA quick_check(1)").fetchone()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             if "locked" in str(error) or "busy" in str(error):
                 raise BadStudy(
                     f"{path}: the database is locked by a process that writes to it; try again "
@@ -206,12 +209,44 @@ def _copy(path: Path, copy: Path) -> None:
     with open(path, "rb") as file:
         file.seek(18)
         has_write_ahead_log = file.read(1) == b"\x02"
-    if has_write_ahead_log or any(other.exists() for other in beside):
+    if has_write_ahead_log:
         # To open it in its place would write there.
-        shutil.copyfile(path, copy)
-        for other in filter(Path.exists, beside):
-            shutil.copyfile(other, copy.with_name(other.name.replace(path.name, copy.name, 1)))
+        _copy_files([path, *beside], copy)
         return
+    try:
+        _back_up(path, copy)
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error):
+            raise
+        # A writer was killed: what it has left is rolled back, on the copy.
+        copy.unlink(missing_ok=True)
+        _copy_files([path, *beside], copy)
+
+
+def _copy_files(files: list[Path], copy: Path) -> None:
+    """Copy what is there of some files that are written to, as of one moment."""
+    for _ in range(COPIES):
+        before = [_state(file) for file in files]
+        for file in files:
+            target = copy.with_name(file.name.replace(files[0].name, copy.name, 1))
+            target.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                shutil.copyfile(file, target)
+        if [_state(file) for file in files] == before:
+            return
+        time.sleep(0.1)
+    raise sqlite3.OperationalError("database is busy")
+
+
+def _state(file: Path) -> tuple[int, int] | None:
+    with suppress(FileNotFoundError):
+        stat = file.stat()
+        return stat.st_size, stat.st_mtime_ns
+    return None
+
+
+def _back_up(path: Path, copy: Path) -> None:
+    """Copy a database as SQLite does, which waits for a writer's turn to end."""
     address = f"file:{quote(str(path.absolute()))}?mode=ro"
     with (
         _closing(sqlite3.connect(address, uri=True, timeout=PATIENCE)) as database,
@@ -270,6 +305,14 @@ def journal_on_redis(url: str) -> JournalRedisBackend:
         raise BadStudy(f"a journal on Redis needs the package redis: {REDIS_MEND}") from None
 
 
+def _secrets(url: str) -> list[str]:
+    """The passwords in a URL, as they stand there and as they are meant."""
+    match = USER_AND_SECRET.match(url)
+    found = [match[2]] if match else []
+    found += [one[2] for one in SECRET_OF_QUERY.finditer(url)]
+    return [form for secret in found for form in {secret, unquote(secret)} if form]
+
+
 @contextmanager
 def _without_experimental_warnings() -> Iterator[None]:
     """Optuna calls experimental what has been there for years."""
@@ -288,6 +331,6 @@ def explained(shown: str, url: str = "") -> Iterator[None]:
     # Each driver has exceptions of its own, and the text of some holds the password.
     except Exception as error:
         reason = " ".join(str(error).split("\n(Background")[0].split())
-        if password := url and urlsplit(url).password:
-            reason = reason.replace(password, "***")
+        for secret in _secrets(url):
+            reason = reason.replace(secret, "***")
         raise BadStudy(f"{shown} cannot be used: {type(error).__name__}: {reason}") from None

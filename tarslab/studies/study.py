@@ -9,7 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.trial import FrozenTrial
 
 from tarslab import stats
@@ -62,6 +67,11 @@ class Study:
         self.parameters: dict[str, BaseDistribution] = {}
         for trial in self.frozen:
             self.parameters |= trial.distributions
+        for name, distribution in self.parameters.items():
+            tried = [t.params[name] for t in self.frozen if name in t.params]
+            if getattr(distribution, "log", False) and min(tried) <= 0:
+                # It was searched on a plain scale before, which such values need.
+                self.parameters[name] = _plain(distribution, tried)
         self.trials = _trials(self.frozen, len(self.directions), self.parameters)
 
     @cached_property
@@ -296,8 +306,16 @@ def _trials(
     return pd.DataFrame(columns)
 
 
+def _plain(distribution: BaseDistribution, tried: Sequence[float]) -> BaseDistribution:
+    if isinstance(distribution, IntDistribution):
+        low, high = int(min(tried)), int(max(*tried, distribution.high))
+        return IntDistribution(low, high)
+    assert isinstance(distribution, FloatDistribution)
+    return FloatDistribution(min(tried), max(*tried, distribution.high))
+
+
 def _in_words(cell: Any) -> str:
-    if pd.isna(cell):
+    if pd.api.types.is_scalar(cell) and pd.isna(cell):
         return ""
     return f"{cell:.3g}" if isinstance(cell, float) else str(cell)
 

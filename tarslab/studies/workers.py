@@ -113,8 +113,8 @@ class Here:
             state = TrialState.COMPLETE
         except optuna.TrialPruned:
             state = TrialState.PRUNED
-        # A trial that fails must not cost the others, whatever it raises.
-        except Exception as failure:
+        # A trial that fails must not cost the others, whatever it raises; scripts end by exit.
+        except (Exception, SystemExit) as failure:
             state, error = TrialState.FAIL, _why(failure)
         # Somebody else may have ended the trial.
         with suppress(UpdateFinishedTrialError):
@@ -393,7 +393,7 @@ def _values(found: float | Sequence[float], objectives: int) -> list[float]:
     return values
 
 
-def _why(failure: Exception) -> str:
+def _why(failure: BaseException) -> str:
     """Its type, text and place."""
     text = f"{type(failure).__name__}: {failure}"
     frames = traceback.extract_tb(failure.__traceback__)

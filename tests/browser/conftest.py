@@ -21,9 +21,13 @@ expect.set_options(timeout=30_000)
 ARTEFACTS = Path(__file__).parents[2] / "reports" / "screenshots"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Headless Chromium; the tests fail rather than skip where there is none."""
+    """Headless Chromium; the tests fail rather than skip where there is none.
+
+    Of a module, since Playwright keeps an event loop running for as long, in which tests of other
+    modules could not start their own.
+    """
     path = doctor.browser()
     if path is None:
         pytest.fail("the browser tests need Chromium or Chrome: run 'make browser'")

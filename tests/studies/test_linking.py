@@ -23,3 +23,11 @@ def test_names_that_hold_a_trial_among_other_words_are_read() -> None:
 
 def test_runs_without_a_trial_are_left_out() -> None:
     assert trials_of_runs(pd.DataFrame({"run": ["ppo/seed_0"]})).empty
+
+
+def test_what_is_no_number_of_a_trial_links_to_none() -> None:
+    table = pd.DataFrame({"run": ["a", "trial_2", "c"], "hp.trial": ["baseline", "x", 0.5]})
+    assert trials_of_runs(table).to_dict() == {"trial_2": 2}
+    # Optuna's trial id counts over all studies of a database.
+    by_id = pd.DataFrame({"run": ["trial_7"], "hp.trial_id": [8]})
+    assert trials_of_runs(by_id).to_dict() == {"trial_7": 7}

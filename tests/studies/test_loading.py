@@ -244,6 +244,10 @@ def test_a_storage_without_any_study_says_so(tmp_path: Path) -> None:
         "postgresql://someone:hunter2@localhost:1/studies",
         "grpc://localhost:1",
         "nothing://someone:hunter2@localhost/studies",
+        "redis://localhost:1/0?password=hunter2",
+        "redis://:hun/ter2@localhost:1",
+        "postgresql://someone:hun%74er2@localhost:1/studies",
+        "nothing://localhost/studies?user=someone&PASSWORD=hunter2",
     ],
 )
 def test_a_server_that_cannot_be_reached_is_named_without_the_password(url, monkeypatch) -> None:
@@ -251,4 +255,18 @@ def test_a_server_that_cannot_be_reached_is_named_without_the_password(url, monk
     with pytest.raises(BadStudy) as caught:
         tl.load_study(url)
     assert "localhost" in str(caught.value)
-    assert "hunter2" not in str(caught.value)
+    for secret in ("hunter2", "hun/ter2", "hun%74er2", "ter2"):
+        assert secret not in str(caught.value)
+
+
+def test_a_database_behind_a_url_is_asked_and_not_copied(tmp_path: Path, search) -> None:
+    path = tmp_path / "study.db"
+    expected = search(f"sqlite:///{path}")
+    before = state_of(tmp_path)
+    # As any database of a server, which SQLite's own form of URL is not.
+    assert_same(tl.load_study(f"sqlite+pysqlite:///{path}"), expected)
+    assert state_of(tmp_path) == before
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE alembic_version SET version_num = 'v3.0.0.a'")
+    with pytest.raises(BadStudy, match=r"schema v3\.0\.0\.a.*optuna storage upgrade"):
+        tl.load_study(f"sqlite+pysqlite:///{path}")

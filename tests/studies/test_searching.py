@@ -1,5 +1,6 @@
 """Searches that really run: in this process, in worker processes, killed and gone on with."""
 
+import math
 import os
 import signal
 import subprocess
@@ -28,7 +29,7 @@ from optuna.trial import create_trial
 import tarslab as tl
 from tarslab.errors import BadArgument, BadStudy, LogNotFound
 from tarslab.studies import objectives, report, search
-from tarslab.studies.searching import Progress
+from tarslab.studies.searching import OWNER, Progress, _Quota
 
 # Its first trials end, the others hang until they are stopped.
 HANGS = """
@@ -134,7 +135,7 @@ def test_a_seed_gives_the_same_search_also_in_two_parts(tmp_path: Path, sampler:
     straight = run("straight", 12, seed=3)
     run("parts", 5, seed=3)
     parts = run("parts", 12, seed=None)
-    assert parts.attributes["seed"] == 3
+    assert parts.attributes["tarslab:seed"] == 3
     compared = ["state", "value", "params_x", "params_n"]
     assert parts.trials[compared].equals(straight.trials[compared])
     assert parts.trials["params_x"].nunique() == 12
@@ -371,7 +372,7 @@ def test_a_notebook_is_executed_for_each_trial_and_kept(tmp_path: Path) -> None:
     assert failed.state.name == "FAIL"
     assert "train.ipynb, cell 5: ValueError: diverged" in failed.user_attrs["error"]
     for number in (5, 6, 7):
-        folder = tmp_path / "out" / f"trial_{number}"
+        folder = tmp_path / "out" / study.name / f"trial_{number}"
         assert (folder / "log.txt").read_text() == "tanh"
         executed = nbformat.read(folder / "train.ipynb", as_version=4)
         assert any(f"x = {study.frozen[number].params['x']}" in c.source for c in executed.cells)
@@ -519,3 +520,53 @@ def test_what_contradicts_the_study_that_is_there_is_refused_with_both_named(
 def test_a_storage_that_cannot_be_reached_is_named(tmp_path: Path, monkeypatch) -> None:
     with pytest.raises(BadStudy, match=r"redis://someone:\*\*\*@localhost:1/0 cannot be"):
         search(square, storage="redis://someone:hunter2@localhost:1/0", name="s", n_trials=1)
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, True])
+def test_a_seed_that_is_none_is_refused_before_any_trial(tmp_path: Path, seed: Any) -> None:
+    with pytest.raises(BadArgument, match="seed must be a whole number"):
+        search(square, storage=tmp_path / "s.log", name="s", n_trials=1, seed=seed)
+    assert not (tmp_path / "s.log").exists()
+
+
+def test_a_search_goes_on_while_no_trial_keeps_its_constraints(tmp_path: Path) -> None:
+    def constrained(trial: optuna.Trial) -> float:
+        x = trial.suggest_float("x", -5, 5)
+        trial.set_constraint("never", 1.0)
+        return x
+
+    told: list[Progress] = []
+    search(constrained, storage=tmp_path / "s.log", name="s", n_trials=3, on_progress=told.append)
+    assert [progress.best for progress in told] == [None] * 3
+
+
+def test_an_objective_that_exits_is_a_failed_trial(tmp_path: Path) -> None:
+    def exits(trial: optuna.Trial) -> float:
+        sys.exit("bad flag")
+
+    study = search(exits, storage=tmp_path / "s.log", name="s", n_trials=2)
+    assert [trial.state.name for trial in study.frozen] == ["FAIL"] * 2
+    assert "bad flag" in study.frozen[0].user_attrs["error"]
+
+
+def test_who_loses_a_trial_to_another_search_does_not_stand_as_its_owner() -> None:
+    study = optuna.create_study()
+    study.enqueue_trial({})
+    (trial,) = study.get_trials(deepcopy=True)
+    winner, loser = (
+        _Quota(study, study._storage, {"search": name}, 1, math.inf, lambda _: None)
+        for name in ("winner", "loser")
+    )
+    assert winner._take(trial)
+    assert not loser._take(trial)
+    assert study.trials[0].system_attrs[OWNER] == {"search": "winner"}
+
+
+def test_what_a_user_has_noted_of_a_study_is_left_alone(tmp_path: Path) -> None:
+    storage = JournalStorage(JournalFileBackend(str(tmp_path / "s.log")))
+    study = optuna.create_study(storage=storage, study_name="s")
+    study.set_user_attr("seed", [1, 2, 3])
+    study.set_user_attr("sampler", "my own")
+    found = search(square, storage=tmp_path / "s.log", name="s", n_trials=1)
+    assert found.attributes["seed"] == [1, 2, 3]
+    assert found.attributes["sampler"] == "my own"

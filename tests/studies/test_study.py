@@ -325,3 +325,27 @@ def test_the_summary_shows_the_best_trials_for_people() -> None:
         "kind": ["a", "b"],
         "rate": ["", "1e-07"],
     }
+
+
+@pytest.mark.filterwarnings("ignore:Choices for a categorical distribution")
+def test_choices_that_are_lists_are_choices() -> None:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    choices: Any = [[64, 64], [128]]
+    study.optimize(lambda t: float(len(t.suggest_categorical("net", choices))), n_trials=10)
+    found = tl.load_study(study)
+    summary = found.summary(trials=1)
+    assert list(summary.index) == ["value", "net"]
+    assert str(summary.iloc[1, 0]) == "[128]"
+    assert found.importance("mdi", bootstrap=2)["parameter"].tolist() == ["net"]
+    with pytest.raises(NoTrials, match="can judge no hyperparameter"):
+        found.importance(bootstrap=2)
+
+
+def test_a_range_that_was_plain_before_it_was_logarithmic_is_plain() -> None:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study()
+    for low, high, log, value in ((0.0, 1.0, False, 0.0), (1e-3, 2.0, True, 0.5)):
+        space = {"x": FloatDistribution(low, high, log=log)}
+        study.add_trial(create_trial(value=value, params={"x": value}, distributions=dict(space)))
+    assert tl.load_study(study).parameters == {"x": FloatDistribution(0.0, 2.0)}
