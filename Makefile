@@ -19,7 +19,7 @@ test: $(INSTALLED) browser  ## Lint, check types, and run every test and noteboo
 	$(BIN)/mypy
 	$(BIN)/pytest -n 2 --dist loadscope
 
-bench: $(INSTALLED)  ## Measure tarslab beside its peers and write docs/benchmarks.md (some 40 minutes)
+bench: $(INSTALLED)  ## Measure tarslab beside its peers and write docs/benchmarks.md (some 12 minutes)
 	$(BIN)/python -m tests.benchmarks
 
 lab: $(INSTALLED)  ## Open JupyterLab in notebooks/

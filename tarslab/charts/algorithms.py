@@ -10,7 +10,14 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from tarslab.charts import theme
-from tarslab.charts.curves import columns_of, hover_points, lone_points, si_axis
+from tarslab.charts.curves import (
+    columns_of,
+    hover_points,
+    legend_toggle,
+    lone_points,
+    si_axis,
+    wheel_zoom,
+)
 from tarslab.errors import BadArgument
 from tarslab.runs import Runs
 from tarslab.runs.scores import AlgorithmArrays, final_scores
@@ -142,14 +149,8 @@ def banded_lines(
     """
     names = list(dict.fromkeys(table["algorithm"].astype(str)))
     numbers: list[Any] = [str(column) for column in table if column != "algorithm"]
-    toggle = alt.selection_point(
-        name="toggle_algorithm",
-        fields=["algorithm"],
-        bind="legend",
-        toggle="true",
-        value=[{"algorithm": name} for name in names],
-    )
-    zoom = alt.selection_interval(name="zoom", bind="scales", zoom="wheel![event.shiftKey]")
+    toggle = legend_toggle("algorithm", names)
+    zoom = wheel_zoom()
     legend = _legend(names, labels or {})
     base = (
         alt.Chart(columns_of(table, ["algorithm"]))

@@ -12,6 +12,7 @@ from optuna.distributions import BaseDistribution
 from tarslab.charts import theme
 from tarslab.charts.algorithms import heading
 from tarslab.charts.bars import bar_records
+from tarslab.charts.curves import wheel_zoom
 from tarslab.charts.seeds import SCHEME
 from tarslab.charts.slicing import (
     BEST,
@@ -104,7 +105,7 @@ def contour(
     along_x = setting_axis(x, study.parameters[x], columns.ends, theme.WIDTH)
     along_y = setting_axis(y, study.parameters[y], rows.ends, theme.HEIGHT, vertical=True)
     along_x["axis"]["grid"] = along_y["axis"]["grid"] = False
-    zoom = alt.selection_interval(name="zoom", bind="scales", zoom="wheel![event.shiftKey]")
+    zoom = wheel_zoom()
     minimize = direction == "minimize"
     colour = alt.Color(
         "median:Q",

@@ -1,7 +1,7 @@
 """Learning curves: the table behind them and the picture, shared by the training charts."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
 import altair as alt
@@ -112,13 +112,13 @@ def curve_chart(
     )
     names = {key: list(dict.fromkeys(table[key].astype(str))) for key in ("series", "metric")}
     several = len(names["series"]) > 1
-    toggles = [_legend_toggle(colour, names[colour])]
+    toggles = [legend_toggle(colour, names[colour])]
     dash = None
     if colour == "series" and several:
         dash = alt.StrokeDash("series:N", scale=theme.dashes(names["series"]))
     elif colour == "metric" and several and len(names["series"]) <= len(theme.DASHES):
         dash = alt.StrokeDash("series:N", scale=theme.dashes(names["series"]))
-        toggles.append(_legend_toggle("series", names["series"]))
+        toggles.append(legend_toggle("series", names["series"]))
     for toggle in toggles:
         base = base.transform_filter(toggle)
 
@@ -149,7 +149,7 @@ def curve_chart(
     layers.append(hover_points(base, len(table), _tooltip(table, x)))
     for text, level in (lines_at or {}).items():
         layers += _horizontal_line(text, level)
-    layers[0] = layers[0].add_params(*toggles, _zoom())
+    layers[0] = layers[0].add_params(*toggles, wheel_zoom())
     lines = len(table[["metric", "series"]].drop_duplicates())
     return alt.LayerChart(
         layer=layers,
@@ -201,6 +201,22 @@ def hover_points(base: alt.Chart, rows: int, tooltip: list[alt.Tooltip]) -> alt.
         .properties(name=theme.HOVER_LAYER)
     )
     return hover
+
+
+def legend_toggle(field: str, names: Iterable[str]) -> alt.Parameter:
+    """A click on a legend entry hides or shows what has this name; all are shown at first."""
+    return alt.selection_point(
+        name=f"toggle_{field}",
+        fields=[field],
+        bind="legend",
+        toggle="true",
+        value=[{field: name} for name in names],
+    )
+
+
+def wheel_zoom() -> alt.Parameter:
+    """Drag pans, Shift and wheel zooms, a double click goes back."""
+    return alt.selection_interval(name="zoom", bind="scales", zoom="wheel![event.shiftKey]")
 
 
 def si_axis(large: bool, **options: Any) -> alt.Axis:
@@ -355,20 +371,6 @@ def _tooltip(table: pd.DataFrame, x: str) -> list[alt.Tooltip]:
         tooltip.append(alt.Tooltip("low:Q", title="mean − std", format=",.5~g"))
         tooltip.append(alt.Tooltip("high:Q", title="mean + std", format=",.5~g"))
     return [*tooltip, alt.Tooltip("n:Q", title="runs (n)")]
-
-
-def _legend_toggle(field: str, names: list[str]) -> alt.Parameter:
-    return alt.selection_point(
-        name=f"toggle_{field}",
-        fields=[field],
-        bind="legend",
-        toggle="true",
-        value=[{field: name} for name in names],
-    )
-
-
-def _zoom() -> alt.Parameter:
-    return alt.selection_interval(name="zoom", bind="scales", zoom="wheel![event.shiftKey]")
 
 
 def _horizontal_line(text: str, level: float) -> list[alt.Chart]:

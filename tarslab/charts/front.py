@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tarslab import stats
 from tarslab.charts import theme
 from tarslab.charts.algorithms import counted, heading
-from tarslab.charts.curves import si_axis
+from tarslab.charts.curves import legend_toggle, si_axis, wheel_zoom
 from tarslab.charts.parallel import (
     across,
     fields_with_places,
@@ -202,7 +202,7 @@ def _scatter(study: Study, front: Front, line: bool) -> alt.LayerChart:
     x, y = front.objectives
     fields = fields_of(front.trials)
     toggle = _toggle(front)
-    zoom = alt.selection_interval(name="zoom", bind="scales", zoom="wheel![event.shiftKey]")
+    zoom = wheel_zoom()
     base = (
         alt.Chart()
         .transform_filter(toggle)
@@ -304,13 +304,7 @@ def _matrix(study: Study, front: Front) -> alt.VConcatChart:
 
 
 def _toggle(front: Front) -> alt.Parameter:
-    return alt.selection_point(
-        name="toggle_kind",
-        fields=["kind"],
-        bind="legend",
-        toggle="true",
-        value=[{"kind": kind} for kind in _present(front)],
-    )
+    return legend_toggle("kind", _present(front))
 
 
 def _present(front: Front) -> list[str]:

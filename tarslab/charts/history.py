@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tarslab.charts import theme
 from tarslab.charts.algorithms import Floats, counted, heading
-from tarslab.charts.curves import columns_of, si_axis
+from tarslab.charts.curves import columns_of, legend_toggle, si_axis, wheel_zoom
 from tarslab.charts.synthetic import says_so
 from tarslab.charts.trials import (
     MOST_POINTS,
@@ -100,14 +100,8 @@ def trial_scores(study: Study, *, objective: int | str = 0, log: bool = False) -
     drawn = table.iloc[_drawn(table, domain, best["number"], log)].drop(columns="best")
 
     states = list(dict.fromkeys(table["state"]))
-    toggle = alt.selection_point(
-        name="toggle_state",
-        fields=["state"],
-        bind="legend",
-        toggle="true",
-        value=[{"state": state} for state in states],
-    )
-    zoom = alt.selection_interval(name="zoom", bind="scales", zoom="wheel![event.shiftKey]")
+    toggle = legend_toggle("state", states)
+    zoom = wheel_zoom()
     number = alt.X(
         "number:Q",
         title="trial number",

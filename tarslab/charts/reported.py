@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tarslab.charts import theme
 from tarslab.charts.algorithms import counted, heading
-from tarslab.charts.curves import POINTS, hover_points, si_axis
+from tarslab.charts.curves import POINTS, hover_points, legend_toggle, si_axis, wheel_zoom
 from tarslab.charts.history import counts_of, robust_domain, state_legend, whole_axis, whole_scale
 from tarslab.charts.synthetic import says_so
 from tarslab.charts.trials import (
@@ -81,14 +81,8 @@ def intermediate_values(study: Study, *, states: Sequence[str] | None = None) ->
         y_title = f"reported {name} ({study.directions[0]})"
     domain = robust_domain(table["value"], study.directions[0])
 
-    toggle = alt.selection_point(
-        name="toggle_state",
-        fields=["state"],
-        bind="legend",
-        toggle="true",
-        value=[{"state": state} for state in present],
-    )
-    zoom = alt.selection_interval(name="zoom", bind="scales", zoom="wheel![event.shiftKey]")
+    toggle = legend_toggle("state", present)
+    zoom = wheel_zoom()
     step = alt.X(
         "step:Q",
         title="step",

@@ -9,6 +9,7 @@ import pandas as pd
 from tarslab.charts import theme
 from tarslab.charts.algorithms import counted, heading
 from tarslab.charts.bars import bar_records
+from tarslab.charts.curves import legend_toggle
 from tarslab.charts.history import counts_of, state_legend
 from tarslab.charts.synthetic import says_so
 from tarslab.charts.trials import STATE_COLOURS, most_points, state_colours, state_shapes
@@ -94,13 +95,7 @@ def trial_timeline(study: Study) -> alt.LayerChart:
     edge = 0.5 if len(bars) == len(table) else 0
     legend = state_legend() if few else state_legend(symbolType="square")
 
-    toggle = alt.selection_point(
-        name="toggle_state",
-        fields=["state"],
-        bind="legend",
-        toggle="true",
-        value=[{"state": state} for state in states],
-    )
+    toggle = legend_toggle("state", states)
     zoom = alt.selection_interval(
         name="zoom", bind="scales", encodings=["x"], zoom="wheel![event.shiftKey]"
     )

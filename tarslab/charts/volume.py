@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tarslab.charts import theme
 from tarslab.charts.algorithms import LOOSE, counted, heading
-from tarslab.charts.curves import si_axis
+from tarslab.charts.curves import si_axis, wheel_zoom
 from tarslab.charts.front import chosen_objectives
 from tarslab.charts.parallel import plain_parameters, tooltip_of
 from tarslab.charts.synthetic import says_so
@@ -82,7 +82,7 @@ def hypervolume_history(
     shown = table.join(about).assign(gained=gained).iloc[steps]
     fields = fields_of(shown)
 
-    zoom = alt.selection_interval(name="zoom", bind="scales", zoom="wheel![event.shiftKey]")
+    zoom = wheel_zoom()
     large = table["hypervolume"].max() >= 10_000
     base = alt.Chart().encode(
         x=alt.X("number:Q", title="trial", axis=alt.Axis(tickMinStep=1), scale=LOOSE),
