@@ -16,10 +16,10 @@ def trials_of_runs(table: "pd.DataFrame") -> "pd.Series[Any]":
     else in its name (``trial_7``).
     """
     found: dict[str, int] = {}
-    stated = next((table[column] for column in COLUMNS if column in table), None)
-    numbers = pd.to_numeric(stated, errors="coerce") if stated is not None else None
-    for place, name in enumerate(map(str, table["run"])):
-        number = float("nan") if numbers is None else float(numbers.astype("float64").iloc[place])
+    unstated = pd.Series(float("nan"), index=table.index)
+    stated = next((table[column] for column in COLUMNS if column in table), unstated)
+    numbers = pd.to_numeric(stated, errors="coerce").astype("float64").tolist()
+    for name, number in zip(map(str, table["run"]), numbers, strict=True):
         if number.is_integer():
             found[name] = int(number)
         elif match := NAME.search(name):

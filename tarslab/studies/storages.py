@@ -12,7 +12,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -116,10 +116,7 @@ def _behind_url(url: str) -> Iterator[Storage]:
         with explained(shown, url):
             yield _of_optuna(JournalStorage(journal_on_redis(url)), shown)
     elif scheme == "grpc":
-        place = urlsplit(url)
-        with explained(shown), _without_experimental_warnings():
-            proxy = GrpcStorageProxy(host=place.hostname or "localhost", port=place.port or 13000)
-            proxy.wait_server_ready(timeout=PATIENCE)
+        with grpc_proxy(url) as proxy:
             yield _of_optuna(proxy, shown)
     else:
         with explained(shown, url), databases.connected(url, shown) as database:
@@ -187,7 +184,7 @@ def _copied(path: Path) -> Iterator[Path]:
         copy = Path(folder) / "copy.db"
         try:
             _copy(path, copy)
-            with _closing(sqlite3.connect(copy)) as database:
+            with closing(sqlite3.connect(copy)) as database:
                 (found,) = database.execute("PRAGMA quick_check(1)").fetchone()
         except (sqlite3.Error, OSError) as error:
             if "locked" in str(error) or "busy" in str(error):
@@ -249,20 +246,12 @@ def _back_up(path: Path, copy: Path) -> None:
     """Copy a database as SQLite does, which waits for a writer's turn to end."""
     address = f"file:{quote(str(path.absolute()))}?mode=ro"
     with (
-        _closing(sqlite3.connect(address, uri=True, timeout=PATIENCE)) as database,
-        _closing(sqlite3.connect(copy)) as written,
+        closing(sqlite3.connect(address, uri=True, timeout=PATIENCE)) as database,
+        closing(sqlite3.connect(copy)) as written,
     ):
         # A backup waits for no one, a read does.
         database.execute("SELECT count(*) FROM sqlite_master").fetchone()
         database.backup(written)
-
-
-@contextmanager
-def _closing(database: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    try:
-        yield database
-    finally:
-        database.close()
 
 
 class _Lines(BaseJournalBackend):
@@ -311,6 +300,17 @@ def _secrets(url: str) -> list[str]:
     found = [match[2]] if match else []
     found += [one[2] for one in SECRET_OF_QUERY.finditer(url)]
     return [form for secret in found for form in {secret, unquote(secret)} if form]
+
+
+@contextmanager
+def grpc_proxy(url: str) -> Iterator[GrpcStorageProxy]:
+    """The storage behind ``grpc://host:port``; BadStudy where no server is there."""
+    with explained(without_password(url)), _without_experimental_warnings():
+        place = urlsplit(url)
+        proxy = GrpcStorageProxy(host=place.hostname or "localhost", port=place.port or 13000)
+        proxy.wait_server_ready(timeout=PATIENCE)
+    with closing(proxy):
+        yield proxy
 
 
 @contextmanager

@@ -68,8 +68,10 @@ class Study:
         for trial in self.frozen:
             self.parameters |= trial.distributions
         for name, distribution in self.parameters.items():
+            if not getattr(distribution, "log", False):
+                continue
             tried = [t.params[name] for t in self.frozen if name in t.params]
-            if getattr(distribution, "log", False) and min(tried) <= 0:
+            if min(tried) <= 0:
                 # It was searched on a plain scale before, which such values need.
                 self.parameters[name] = _plain(distribution, tried)
         self.trials = _trials(self.frozen, len(self.directions), self.parameters)

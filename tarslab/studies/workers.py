@@ -15,7 +15,7 @@ import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from queue import SimpleQueue
@@ -26,7 +26,7 @@ import optuna
 from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
-from optuna.storages import BaseStorage, GrpcStorageProxy, JournalStorage, RDBStorage
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.trial import TrialState
 
@@ -34,10 +34,10 @@ from tarslab.errors import BadArgument
 from tarslab.studies.objectives import Notebook, Objective
 from tarslab.studies.storages import (
     JOURNAL_HEAD,
-    PATIENCE,
     SQLITE_MAGIC,
     URL,
     explained,
+    grpc_proxy,
     journal_on_redis,
     without_password,
 )
@@ -307,12 +307,8 @@ def writable(place: str) -> Iterator[BaseStorage]:
             storage = JournalStorage(journal_on_redis(place))
         yield storage
     elif scheme == "grpc":
-        host, _, port = rest.strip("/").partition(":")
-        with explained(shown), quiet():
-            storage = GrpcStorageProxy(host=host, port=int(port or 13000))
-            storage.wait_server_ready(timeout=PATIENCE)
-        with closing(storage):
-            yield storage
+        with grpc_proxy(place) as proxy:
+            yield proxy
     else:
         waits = {"connect_args": {"timeout": BUSY}} if scheme == "sqlite" else {}
         with explained(shown, place):
