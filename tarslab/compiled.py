@@ -21,8 +21,10 @@ __all__ = [
     "float32",
     "float64",
     "leading_zeros",
+    "ones",
     "over_cores",
     "product",
+    "trailing_zeros",
     "word8",
     "word32",
     "word64",
@@ -77,6 +79,26 @@ def leading_zeros(typing_context: Any, word: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.ctlz(arguments[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.uint64(types.uint64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def trailing_zeros(typing_context: Any, word: Any) -> Any:
+    """How many low bits of a uint64 are zero below the first that is not, 64 where all are."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.uint64(types.uint64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def ones(typing_context: Any, word: Any) -> Any:
+    """How many bits of a uint64 are one."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.ctpop(arguments[0])
 
     return types.uint64(types.uint64), generate
 

@@ -14,10 +14,18 @@ from hypothesis import strategies as st
 import tarslab as tl
 from tarslab.errors import LogNotFound, LogWarning
 from tarslab.runs import Series
-from tarslab.runs.formats import json_lines
+from tarslab.runs.formats import json_lines, json_scanning
 from tarslab.runs.formats.json_lines import read
 from tarslab.runs.recording import Recording
 from tarslab.runs.vocabulary import sources
+
+
+@pytest.fixture(autouse=True, params=["compiled", "msgspec"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test reads with the compiled loops and without them."""
+    compiled = request.param == "compiled"
+    monkeypatch.setattr(json_scanning, "pays", lambda size, wanted: compiled)
+
 
 CONFIG = {"env": "CartPole-v1", "seed": 3, "lr": 0.001, "model": {"fcnet_hiddens": [64, 64]}}
 
@@ -125,6 +133,18 @@ def test_the_word_nan_in_a_text_or_a_key_stays_a_word(tmp_path: Path) -> None:
     recordings = read([put(tmp_path / "log.jsonl", rows)])
     assert [r.run for r in recordings] == ["with [NaN, NaN ] 0", "with [NaN, NaN ] 1"]
     assert {tag.strip() for tag in recordings[0].series} == {"a NaN", "z"}
+
+
+def test_the_text_n_is_no_nan(tmp_path: Path) -> None:
+    rows = [{"step": n, "x": n, "y": "N" if n else math.nan} for n in range(3)]
+    assert str(points(only(put(tmp_path / "log.jsonl", rows)).series["y"])) == "[(0, nan)]"
+    rows = [{"step": n, "x": n, "y": "N"} for n in range(3)]
+    assert set(only(put(tmp_path / "log.jsonl", rows)).series) == {"x"}
+
+
+def test_half_of_a_surrogate_pair_is_shown_as_it_was_written(tmp_path: Path) -> None:
+    rows = [{"run": run, "step": n, "x": n} for run in ("a\udb72", "b") for n in range(3)]
+    assert [r.run for r in read([put(tmp_path / "log.jsonl", rows)])] == [r"a\udb72", "b"]
 
 
 def test_a_cut_last_line_costs_only_itself_and_is_named(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ A file may also be one list of such objects.
 """
 
 import json
+import os
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
@@ -17,11 +18,14 @@ from io import BytesIO, FileIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tarslab.errors import BadLog
-from tarslab.runs.formats import json_rows, tabular
+from tarslab.runs.formats import json_rows, json_scanning, tabular
 from tarslab.runs.formats.columns import plain
 from tarslab.runs.formats.growing import Contents
-from tarslab.runs.formats.json_rows import Schema, Tree, Values, taken_apart
+from tarslab.runs.formats.json_rows import Schema, Tree, Values, frozen, taken_apart
+from tarslab.runs.formats.json_scanning import PADDING, Scanner, scanner
 from tarslab.runs.formats.parallel import Read, in_processes
 from tarslab.runs.formats.several import tells_of_runs
 from tarslab.runs.identity import flat
@@ -105,13 +109,14 @@ def read(
 
 
 def _read_file(path: Path, wanted: Collection[str] | None, opened: Opened) -> list[Recording]:
-    log = _Log(path, wanted)
+    compiled = json_scanning.pays(os.path.getsize(path), wanted)
+    log = _Log(path, wanted, compiled)
     with opened(path) as file:
         log.read(file)
     if not log.rows:
         empty = Unfinished(f"{path}: the file is empty; nothing was written yet")
         return [Recording(NAME, warnings=log.warnings or [empty])]
-    columns = {tag: json_rows.column(values) for tag, values in log.columns.items()}
+    columns = {tag: json_rows.column(log.values(tag)) for tag in log.columns}
     of_the_process = tabular.OF_THE_PROCESS
     held = {t: column for t, column in columns.items() if column and t not in of_the_process}
     found = tabular.of_columns(path, NAME, held, wanted)
@@ -124,16 +129,19 @@ def _read_file(path: Path, wanted: Collection[str] | None, opened: Opened) -> li
 class _Log:
     """What one file has said so far."""
 
-    def __init__(self, path: Path, wanted: Collection[str] | None) -> None:
+    def __init__(self, path: Path, wanted: Collection[str] | None, compiled: bool) -> None:
         self.path = path
         # What to read of each line; None for all.
         self.wanted = wanted
         self.rows = 0
-        self.columns: dict[str, list[Any]] = {}
+        # By tag the values of some rows, and the first of them.
+        self.columns: dict[str, list[tuple[int, Values]]] = {}
         self.config: dict[str, Any] = {}
         self.warnings: list[str] = []
         self._tree: Tree = {}
+        self._compiled = compiled
         self._schema: Schema | None = None
+        self._scanner: Scanner | None = None
         # Where lines begin that are no objects.
         self._bad: list[int] = []
 
@@ -145,16 +153,25 @@ class _Log:
             self._take(self._list(file.read().removeprefix(MARK)))
         else:
             self._read_lines(file)
-        for values in self.columns.values():
-            values.extend([None] * (self.rows - len(values)))
+
+    def values(self, tag: str) -> Values:
+        """The value of every row, None where it has none."""
+        parts = [values for _, values in self.columns[tag]]
+        arrays = [values for values in parts if isinstance(values, np.ndarray)]
+        if len(arrays) == len(parts) and sum(map(len, parts)) == self.rows:
+            return np.concatenate(arrays)
+        found: list[Any] = [None] * self.rows
+        for first, values in self.columns[tag]:
+            plain = values.tolist() if isinstance(values, np.ndarray) else values
+            found[first : first + len(plain)] = plain
+        return found
 
     def _read_lines(self, file: FileIO | BytesIO) -> None:
         for byte, buffer, size in _parts(file):
             if not self._tree:
                 self._learn_some(bytes(buffer[:size]))
             try:
-                self._schema = self._schema or Schema(self._tree, lax=self.wanted is not None)
-                rows, columns = self._schema.decode(buffer, size)
+                rows, columns = self._decoded(buffer, size)
             except (ValueError, RecursionError):
                 # A key is new or such as no type can have, a line is no object, or cut off.
                 file.seek(byte)
@@ -168,6 +185,14 @@ class _Log:
                 f"{self.path}: {len(self._bad)} lines are not JSON objects, the first is line "
                 f"{line} at byte {self._bad[0]}; they were left out"
             )
+
+    def _decoded(self, buffer: bytearray, size: int) -> tuple[int, dict[str, Values]]:
+        if self._schema is None:
+            tree, lax = frozen(self._tree), self.wanted is not None
+            self._schema = Schema(tree, lax)
+            self._scanner = scanner(tree, lax) if self._compiled else None
+        found = self._scanner.decode(buffer, size) if self._scanner else None
+        return found or self._schema.decode(buffer, size)
 
     def _learn_some(self, text: bytes) -> None:
         """Learn the keys of the first lines of a part, of the last and of some between."""
@@ -204,9 +229,7 @@ class _Log:
 
     def _add(self, rows: int, columns: dict[str, Values]) -> None:
         for tag, values in columns.items():
-            known = self.columns.setdefault(tag, [])
-            known.extend([None] * (self.rows - len(known)))
-            known.extend(values)
+            self.columns.setdefault(tag, []).append((self.rows, values))
         self.rows += rows
 
     def _objects(self, text: bytes, byte: int) -> list[dict[str, Any]]:
@@ -259,12 +282,12 @@ def _parts(file: FileIO | BytesIO) -> Iterator[tuple[int, bytearray, int]]:
     and is used again, with its size."""
     start = len(MARK) if file.read(len(MARK)) == MARK else 0
     file.seek(start)
-    buffer = bytearray(PART_BYTES)
-    while size := file.readinto(buffer):
+    buffer = bytearray(PART_BYTES + PADDING)
+    while size := file.readinto(memoryview(buffer)[:-PADDING]):
         end = buffer.rfind(b"\n", 0, size) + 1
-        if not end and size == len(buffer):
+        if not end and size == len(buffer) - PADDING:
             # Not even one line fits.
-            buffer = bytearray(2 * size)
+            buffer = bytearray(2 * size + PADDING)
         else:
             yield start, buffer, end or size
             start += end or size

@@ -6,7 +6,7 @@ object of it.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
 from operator import attrgetter
@@ -20,6 +20,7 @@ from msgspec.json import Decoder
 from numpy.typing import NDArray
 
 from tarslab.runs.formats.columns import Column, numbers
+from tarslab.runs.identity import printable
 from tarslab.runs.vocabulary import MODULE, NO_MODULE
 
 # A level of the objects: what stands below each key that was seen, None below a value. Where the
@@ -28,7 +29,8 @@ Tree = dict[str, Any]
 SKIPPED = "skipped"
 """Below a key of which nothing is read."""
 
-Values = Sequence[Any]
+FrozenTree = tuple[tuple[str, Any], ...]
+Values = Sequence[Any] | NDArray[Any]
 
 # JSON has no NaN, and Python writes it all the same. Before msgspec sees it, it becomes a text of
 # as many bytes, and NaN again in the columns.
@@ -74,14 +76,21 @@ def grow_chosen(
                 tree[key] = None
 
 
+def frozen(tree: Mapping[str, Any]) -> FrozenTree:
+    """The tree in a form that can be a key."""
+    return tuple(
+        (key, frozen(below) if isinstance(below, dict) else below) for key, below in tree.items()
+    )
+
+
 class Schema:
     """What is read of every object: all in a tree, whose outermost keys are all that there are.
 
     ``lax`` where inner objects may have keys, but not of modules, that are not in the tree.
     """
 
-    def __init__(self, tree: Tree, *, lax: bool) -> None:
-        self._level = _level(_frozen(tree), False, lax)
+    def __init__(self, tree: FrozenTree, lax: bool) -> None:
+        self._level = _level(tree, False, lax)
         self._decoder = _decoder(self._level.type)
 
     def decode(self, buffer: bytearray, size: int) -> tuple[int, dict[str, Values]]:
@@ -91,27 +100,42 @@ class Schema:
         Raises ValueError where a line is no object, or has a key that is not in the tree, an object
         for a value or a value for an object.
         """
-        rows = self._rows(buffer, size)
-        columns: dict[str, Values] = {}
-        for tag, values in _values(rows, self._level):
-            # A tag may have two spellings, {"a/b": 1} and {"a": {"b": 1}}.
-            other = columns.setdefault(tag, values)
-            if other is not values:
-                pairs = zip(other, values, strict=True)
-                columns[tag] = [two if one is None else one for one, two in pairs]
-        return len(rows), columns
-
-    def _rows(self, buffer: bytearray, size: int) -> list[Any]:
-        decode = self._decoder.decode_lines
-        lines = memoryview(buffer)[:size]
+        decode, lines = self._decoder.decode_lines, memoryview(buffer)[:size]
         try:
-            return decode(lines)
+            rows = decode(lines)
         except ValueError:
-            _replace_nan(buffer, size)
+            rows = self._rows_with_nan(buffer, size)
+            columns = by_tag(_values(rows, self._level))
+            return len(rows), {tag: _with_nan(values) for tag, values in columns.items()}
+        return len(rows), by_tag(_values(rows, self._level))
+
+    def _rows_with_nan(self, buffer: bytearray, size: int) -> list[Any]:
+        decode, lines = self._decoder.decode_lines, memoryview(buffer)[:size]
+        _replace_nan(buffer, size)
         try:
             return decode(lines)
         except ValueError:
             return decode(INFINITY.sub(rb'"\g<0>"', bytes(lines)))
+
+
+def by_tag(found: Iterable[tuple[str, Values]]) -> dict[str, Values]:
+    """Columns by their tags; one may have two spellings, {"a/b": 1} and {"a": {"b": 1}}."""
+    columns: dict[str, Values] = {}
+    for tag, values in found:
+        other = columns.setdefault(tag, values)
+        if other is not values:
+            pairs = zip(other, values, strict=True)
+            columns[tag] = [two if one is None else one for one, two in pairs]
+    return columns
+
+
+def mixed_values(found: Values, tag: str) -> Iterator[tuple[str, Values]]:
+    """The values under a tag that is an object or a list of them in some rows."""
+    columns: dict[str, list[Any]] = {}
+    for row, one in enumerate(found):
+        for name, value in taken_apart({tag: one}, skipped=""):
+            columns.setdefault(name, [None] * len(found))[row] = value
+    yield from columns.items()
 
 
 def taken_apart(one: Mapping[str, Any], skipped: str, above: str = "") -> Iterator[tuple[str, Any]]:
@@ -130,8 +154,10 @@ def taken_apart(one: Mapping[str, Any], skipped: str, above: str = "") -> Iterat
             yield tag, value
 
 
-def column(values: Sequence[Any]) -> Column | None:
+def column(values: Values) -> Column | None:
     """Values as a column; None where there is neither a number nor text among them."""
+    if isinstance(values, np.ndarray):
+        return Column(values.astype(np.float64, copy=False))
     kinds = set(map(type, values))
     if str in kinds:
         texts = values if kinds <= {str, NoneType} else [_text(value) for value in values]
@@ -184,11 +210,8 @@ class _Level(NamedTuple):
     """Of a row what it has in the fields, as a tuple where there are several."""
 
 
-_FrozenTree = tuple[tuple[str, Any], ...]
-
-
 @lru_cache(maxsize=256)
-def _level(tree: _FrozenTree, lax: bool, lax_below: bool) -> _Level:
+def _level(tree: FrozenTree, lax: bool, lax_below: bool) -> _Level:
     keys = dict(tree)
     of_modules = keys.pop(MODULE, None) is not None
     names, fields, definitions = [], [], []
@@ -216,12 +239,6 @@ def _decoder(row: Any) -> Decoder[Any]:
     return Decoder(row)
 
 
-def _frozen(tree: Mapping[str, Any]) -> _FrozenTree:
-    return tuple(
-        (key, _frozen(below) if isinstance(below, dict) else below) for key, below in tree.items()
-    )
-
-
 def _values(rows: Sequence[Any], level: _Level, above: str = "") -> Iterator[tuple[str, Values]]:
     """Tag and value of every row, for all tags of a level that any row has."""
     of_rows = map(level.values, rows)
@@ -234,24 +251,15 @@ def _values(rows: Sequence[Any], level: _Level, above: str = "") -> Iterator[tup
             here = [one or below.empty for one in found] if missing else found
             yield from _values(here, below, f"{above}{key}/")
             continue
-        kinds = set(map(type, found))
-        if kinds & {dict, list}:
-            yield from _mixed_values(found, f"{above}{key}")
+        if set(map(type, found)) & {dict, list}:
+            yield from mixed_values(found, f"{above}{key}")
         else:
-            yield f"{above}{key}", _with_nan(found) if str in kinds else found
-
-
-def _mixed_values(found: Values, tag: str) -> Iterator[tuple[str, Values]]:
-    """The values under a tag that is an object or a list of them in some rows."""
-    columns: dict[str, list[Any]] = {}
-    for row, one in enumerate(found):
-        for name, value in taken_apart({tag: one}, skipped=""):
-            columns.setdefault(name, [None] * len(found))[row] = value
-    for name, values in columns.items():
-        yield name, _with_nan(values)
+            yield f"{above}{key}", found
 
 
 def _with_nan(values: Values) -> Values:
+    if NAN_TEXT not in values:
+        return values
     return [np.nan if value == NAN_TEXT else value for value in values]
 
 
@@ -287,5 +295,5 @@ def _numbers(values: Sequence[Any]) -> NDArray[np.float64]:
 def _text(value: Any) -> str:
     """A cell as text, '' where it is neither text nor a number."""
     if isinstance(value, str):
-        return value.strip()
+        return printable(value.strip())
     return repr(value) if type(value) in (int, float) else ""
