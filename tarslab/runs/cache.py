@@ -37,7 +37,7 @@ from platformdirs import user_cache_path
 
 from tarslab.cores import over_cores
 from tarslab.runs import formats
-from tarslab.runs.discovery import RunFiles, Stamp, settings_files
+from tarslab.runs.discovery import PathLike, RunFiles, Seen, Stamp, settings_files, starts
 from tarslab.runs.formats import FORMATS, Format, mlflow
 from tarslab.runs.recording import Series
 from tarslab.runs.table import Contents, Run
@@ -57,9 +57,10 @@ GROUP_ROWS = 1 << 20
 # Small enough to stay in the processor's cache from the checksum to the widening.
 PART_ROWS = 1 << 16
 
-# The types of the columns, and the smallest that most of them fit into: event files hold 32 bits.
+# The types of the columns, and the smallest that many of them fit into: event files hold 32 bits,
+# and many logs no times.
 WIDE = {"step": np.int64, "wall_time": np.float64, "value": np.float64}
-NARROW = {"step": np.int32, "wall_time": np.float64, "value": np.float32}
+NARROW = {"step": np.int32, "wall_time": np.float32, "value": np.float32}
 ABOUT = b"tarslab"
 CHECKSUM_SIZE = 4
 # The size of the metadata and the magic number.
@@ -86,6 +87,8 @@ class Entry:
         name = sha256(repr((question, _readers())).encode()).hexdigest()[:32]
         self.path = user_cache_path("tarslab") / FOLDER / f"{name}.parquet"
         self._state: dict[str, Any] | None = None
+        self._starts: list[str] | None = None
+        self.seen: Seen = {}
         _wait_for(self.path)
         self._footer: pq.FileMetaData | None = None
         self._about: Mapping[str, Any] = {"state": {"homes": [], "stamps": {}}}
@@ -108,6 +111,14 @@ class Entry:
             return known
         return formats.detect(path)
 
+    def read_unseen(self, paths: Sequence[PathLike]) -> Kept | None:
+        """The answer for the runs in these paths, where every file and folder that was looked at
+        to find them is as it was; None where that is not so, or not known."""
+        self._starts = starts(paths)
+        if self._starts is None or self._about.get("starts") != self._starts:
+            return None
+        return self._read(all(map(_is_as_it_was, *self._about["seen"])))
+
     def read(self, found: Sequence[RunFiles]) -> Kept | None:
         """The answer for these runs.
 
@@ -115,8 +126,14 @@ class Entry:
         """
         try:
             self._state = _state(found)
-            if self._footer is None or self._about["state"] != self._state:
-                return None
+        except OSError:
+            return None
+        return self._read(self._about["state"] == self._state)
+
+    def _read(self, is_answer: bool) -> Kept | None:
+        if self._footer is None or not is_answer:
+            return None
+        try:
             kept = _read(self.path, self._footer, self._about)
         except (OSError, _NotSound):
             return None
@@ -139,9 +156,25 @@ class Entry:
         ):
             return
         about = _about(contents) | {"state": self._state, "problems": [*problems]}
+        if seen := self._all_seen(settled):
+            about |= {"starts": self._starts, "seen": [[*seen], [*map(list, seen.values())]]}
         # While there is this second frame, pandas copies what is changed in the first.
         held = scalars.copy(deep=False)
         _in_background(self.path, lambda: _write(self.path, about, held))
+
+    def _all_seen(self, settled: int) -> dict[str, Stamp] | None:
+        """All on which it depends what is found and read; None where that is not known."""
+        assert self._state is not None
+        beside = {path: Stamp(*stamp) for path, stamp in self._state["stamps"].items()}
+        seen = {path: stamp for path, stamp in (self.seen | beside).items() if stamp}
+        if (
+            len(seen) < len(self.seen | beside)
+            or any(max(stamp.modified, stamp.changed) > settled for stamp in seen.values())
+            # Its logs are told by other files, wherever they are.
+            or any(mlflow.NAME in files for *_, files in self._state["homes"])
+        ):
+            return None
+        return seen
 
 
 class _NotSound(Exception):
@@ -160,6 +193,14 @@ def _state(found: Sequence[RunFiles]) -> dict[str, Any]:
     stamps = {str(path): [*stamp] for home in found for path, stamp in home.stamps.items()}
     beside = {str(path): [*Stamp.of(os.stat(path))] for path in settings_files(found)}
     return {"homes": homes, "stamps": stamps | beside}
+
+
+def _is_as_it_was(path: str, stamp: Sequence[int]) -> bool:
+    try:
+        stat = os.stat(path)
+    except OSError:
+        return False
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns] == stamp
 
 
 def _about(contents: Contents) -> dict[str, Any]:

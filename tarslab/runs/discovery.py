@@ -35,6 +35,10 @@ class Stamp(NamedTuple):
         return cls(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
 
+# By path all that was looked at, from before it was; None for what could not be.
+Seen = dict[str, Stamp | None]
+
+
 @dataclass
 class RunFiles:
     """The log files of one home, by format: of one run, or of several that share a file."""
@@ -55,34 +59,37 @@ class RunFiles:
     """The configuration files beside the logs."""
 
 
-def find_runs(paths: PathLike | Iterable[PathLike], *, detect: Detect = detect) -> list[RunFiles]:
+def find_runs(
+    paths: PathLike | Iterable[PathLike], *, detect: Detect = detect, seen: Seen | None = None
+) -> list[RunFiles]:
     """The runs in folders, files, globs, URLs or ``bundled:`` names, in order of their names.
 
-    A run is named by its path below the folder that was asked for. Raises LogNotFound where a
-    path does not exist or nothing is found, BadLog where a file that was named is no log. Warns
-    (LogWarning) of what cannot be opened.
+    A run is named by its path below the folder that was asked for. ``seen`` gets all files and
+    folders that were looked at. Raises LogNotFound where a path does not exist or nothing is found,
+    BadLog where a file that was named is no log. Warns (LogWarning) of what cannot be opened.
     """
     targets = _targets(paths)
-    seen: Counter[str] = Counter()
+    seen = {} if seen is None else seen
+    others: Counter[str] = Counter()
     unreadable: list[OSError] = []
     found: dict[str, RunFiles] = {}
     known: set[tuple[str, int, int]] = set()
     listed: dict[str, list[str]] = {}
     for target in targets:
-        for file, stat in _files_below(target.path, listed, unreadable):
+        for file, stat, stamp in _files_below(target.path, listed, unreadable, seen):
             path = Path(file)
             try:
                 format = detect(path)
             except OSError as error:
                 unreadable.append(OSError(error.errno, error.strerror, file))
-                seen["unreadable"] += 1
+                others["unreadable"] += 1
                 continue
             if format is None:
                 if target.named and target.path.is_file():
                     raise BadLog(
                         f"{remote.shown(path)}: not a log that tarslab reads ({_looked_for()})"
                     )
-                seen[path.suffix or "no ending"] += 1
+                others[path.suffix or "no ending"] += 1
                 continue
             own = format.home(path)
             home = os.path.abspath(own)
@@ -95,19 +102,23 @@ def find_runs(paths: PathLike | Iterable[PathLike], *, detect: Detect = detect) 
                 shown = remote.shown(own) if target.copied else str(own)
                 found[home] = RunFiles("", own, folder, shown)
             found[home].files.setdefault(format.NAME, []).append(path)
-            found[home].stamps[path] = Stamp.of(stat)
+            found[home].stamps[path] = stamp
     for closed in unreadable:
         place = remote.shown(closed.filename)
         warnings.warn(f"{place}: {closed.strerror}; left out", LogWarning, stacklevel=3)
+        seen[closed.filename] = None
     if not found:
         places = ", ".join(remote.shown(target.path) for target in targets)
-        kinds = ", ".join(f"{count} {kind}" for kind, count in seen.most_common(8))
+        kinds = ", ".join(f"{count} {kind}" for kind, count in others.most_common(8))
         raise LogNotFound(
             f"no training logs in {places}: looked for {_looked_for()}; "
-            f"saw {f'{seen.total()} other files ({kinds})' if seen else 'no files at all'}"
+            f"saw {f'{others.total()} other files ({kinds})' if others else 'no files at all'}"
         )
     _name(found, _common_folder([target.path for target in targets], found))
     folders = {run.folder for run in found.values()}
+    for beside in {str(place) for folder in folders for place in identity.config_folders(folder)}:
+        if beside not in seen and (of_beside := _stat(beside)):
+            seen[beside] = Stamp.of(of_beside)
     configs = {folder: identity.config_files(folder, listed) for folder in folders}
     for run in found.values():
         run.configs = configs[run.folder]
@@ -122,6 +133,15 @@ def settings_files(runs: Iterable[RunFiles]) -> list[Path]:
         found += [home / mlflow.META, home / "tags" / "mlflow.runName"]
         found += sorted((home / mlflow.PARAMS).rglob("*"))
     return [path for path in found if path.is_file()]
+
+
+def starts(paths: PathLike | Iterable[PathLike]) -> list[str] | None:
+    """The files and folders where ``find_runs`` starts; None where what lies behind a URL must be
+    looked at for that. Raises as it does where there is nothing."""
+    asked = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    if any(remote.is_url(os.fspath(one)) for one in asked):
+        return None
+    return [str(target.path) for target in _targets(asked)]
 
 
 def fingerprint(paths: PathLike | Iterable[PathLike]) -> str:
@@ -188,17 +208,20 @@ def _nearest(path: Path) -> str:
 
 
 def _files_below(
-    target: Path, listed: dict[str, list[str]], unreadable: list[OSError]
-) -> Iterator[tuple[str, os.stat_result]]:
+    target: Path, listed: dict[str, list[str]], unreadable: list[OSError], seen: Seen
+) -> Iterator[tuple[str, os.stat_result, Stamp]]:
     """The files of a folder tree, hidden ones left out; links are followed, each folder once.
 
-    Adds to ``listed`` the names in each folder, to ``unreadable`` what cannot be looked into.
+    Adds to ``listed`` the names in each folder, to ``unreadable`` what cannot be looked into, and
+    all to ``seen``.
     """
-    if target.is_file():
-        yield str(target), target.stat()
+    stat = target.stat()
+    seen[str(target)] = stamp = Stamp.of(stat)
+    if S_ISREG(stat.st_mode):
+        yield str(target), stat, stamp
         return
     visited: set[tuple[int, int]] = set()
-    waiting = [(str(target), target.stat())]
+    waiting = [(str(target), stat)]
     while waiting:
         folder, stat = waiting.pop()
         if (stat.st_dev, stat.st_ino) in visited:
@@ -210,9 +233,18 @@ def _files_below(
             unreadable.append(error)
             continue
         listed[folder] = names
-        below = [(path, _stat(path)) for path in (os.path.join(folder, name) for name in names)]
-        yield from ((path, found) for path, found in below if found and S_ISREG(found.st_mode))
-        waiting += [(p, found) for p, found in reversed(below) if found and S_ISDIR(found.st_mode)]
+        folders = []
+        for path in (os.path.join(folder, name) for name in names):
+            found = _stat(path)
+            if found is None:
+                seen[path] = None
+                continue
+            seen[path] = stamp = Stamp.of(found)
+            if S_ISREG(found.st_mode):
+                yield path, found, stamp
+            elif S_ISDIR(found.st_mode):
+                folders.append((path, found))
+        waiting += reversed(folders)
 
 
 def _stat(path: str) -> os.stat_result | None:

@@ -66,7 +66,7 @@ def config_files(folder: Path, listed: Mapping[str, Collection[str]] | None = No
     ``listed`` are the names in folders that were looked into already.
     """
     found = []
-    for place in (folder, *_zoo_folders(folder)):
+    for place in config_folders(folder):
         names = listed.get(str(place)) if listed else None
         if names is None:
             try:
@@ -75,6 +75,13 @@ def config_files(folder: Path, listed: Mapping[str, Collection[str]] | None = No
                 continue
         found += [place / name for name in CONFIG_NAMES if name in names]
     return [path for path in found if path.is_file()]
+
+
+def config_folders(folder: Path) -> list[Path]:
+    """Where the configuration files of a run folder may stand."""
+    match = GYM_ENV.fullmatch(folder.name)
+    of_the_zoo = [folder / match[1]] if match and match[1] != folder.name else []
+    return [folder, *of_the_zoo]
 
 
 def identify(config: Mapping[str, Any], path: PurePath) -> dict[str, Any]:
@@ -168,11 +175,6 @@ def _algo_and_env(part: str) -> dict[str, str]:
 
 def _known_algorithm(name: str) -> str | None:
     return _BY_PLAIN_NAME.get(name.lower().replace("_", ""))
-
-
-def _zoo_folders(folder: Path) -> list[Path]:
-    match = GYM_ENV.fullmatch(folder.name)
-    return [folder / match[1]] if match and match[1] != folder.name else []
 
 
 def _stated(config: Mapping[str, Any], keys: tuple[str, ...], kind: type) -> Any:

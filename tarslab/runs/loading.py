@@ -76,8 +76,12 @@ def load(
     # The table has the paths as they were given.
     question = [(os.fspath(one), absolute(one)) for one in paths], asked, restarts
     entry = Entry(question) if cache else None
-    found = find_runs(paths, detect=entry.detect) if entry else find_runs(paths)
-    kept = entry.read(found) if entry else None
+    kept = entry.read_unseen(paths) if entry else None
+    if kept is None:
+        found = (
+            find_runs(paths, detect=entry.detect, seen=entry.seen) if entry else find_runs(paths)
+        )
+        kept = entry.read(found) if entry else None
     if kept is None:
         runs, problems = _read(found, asked, restarts)
         contents = Contents.of(runs)

@@ -259,6 +259,75 @@ def test_logs_are_not_even_opened(logs: Path, monkeypatch: pytest.MonkeyPatch) -
     same(load(logs, cache=False), first)
 
 
+@pytest.mark.parametrize("ask", [Path, lambda logs: [logs / "a", logs / "c.jsonl"]])
+def test_where_nothing_has_changed_no_folder_is_even_listed(
+    logs: Path, monkeypatch: pytest.MonkeyPatch, ask: Callable[[Path], Any]
+) -> None:
+    first = load(ask(logs))
+
+    def listed(folder: Any) -> list[str]:
+        raise AssertionError(folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "listdir", listed)
+        same(load(ask(logs)), first)
+    same(load(ask(logs), cache=False), first)
+
+
+@pytest.mark.parametrize(
+    "path", ["late.jsonl", "a/late.jsonl", "link.jsonl", "more/runs/late.jsonl"]
+)
+def test_what_becomes_a_log_in_its_place_is_found(
+    logs: Path, tmp_path: Path, reads: list[int], path: str
+) -> None:
+    late = put(logs / path, "")
+    if late.name == "link.jsonl":
+        # For now it leads nowhere.
+        late.unlink()
+        late.symlink_to(tmp_path / "elsewhere.jsonl")
+    load(logs)
+    put(late, '{"step": 1, "late": 2}\n')
+    assert "late" in load(logs)[0].metrics
+    assert len(reads) == 2
+
+
+def test_a_glob_is_looked_up_again(logs: Path, reads: list[int]) -> None:
+    assert load(f"{logs}/*/progress.csv")[0].names == ["a"]
+    put(logs / "d" / "progress.csv", "step,x\n1,2\n")
+    assert load(f"{logs}/*/progress.csv")[0].names == ["a", "d"]
+
+
+def test_a_configuration_beside_a_single_file_may_stand_in_the_zoos_folder(
+    tmp_path: Path, reads: list[int]
+) -> None:
+    log = put(tmp_path / "CartPole-v1_1" / "progress.csv", "step,x\n1,2\n")
+    load(log)
+    (log.parent / "CartPole-v1").mkdir()
+    load(log)
+    put(log.parent / "CartPole-v1" / "args.yml", "algo: sac")
+    assert load(log)[0].table["algo"].tolist() == ["sac"]
+    put(log.parent / "CartPole-v1" / "args.yml", "algo: ppo")
+    assert load(log)[0].table["algo"].tolist() == ["ppo"]
+
+
+def test_what_could_not_be_looked_at_is_looked_at_again(
+    logs: Path, reads: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listdir = os.listdir
+
+    def refuse(folder: Any) -> list[str]:
+        if Path(folder).name == "b":
+            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+        return listdir(folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "listdir", refuse)
+        first = load(logs)
+        assert [message for message in first[1] if "Permission denied" in message]
+        same(load(logs), first)
+    assert "b" in load(logs)[0].names
+
+
 def test_without_the_cache_nothing_is_kept_and_nothing_believed(
     logs: Path, reads: list[int], kept: Path
 ) -> None:
@@ -448,6 +517,18 @@ def test_every_number_comes_back_to_the_last_bit(
         assert one.tobytes() == other.tobytes()
         assert one.dtype == other.dtype
     assert_frame_equal(again.tables().table, contents.tables().table)
+
+
+def test_times_that_no_log_has_take_half_the_room(tmp_path: Path) -> None:
+    n = 100_000
+    sizes = []
+    for time_of_all in (np.nan, 1.7e9 + 0.1):
+        series = Series.of(np.arange(n), np.full(n, time_of_all), np.zeros(n))
+        contents = Contents.of([Run("a", {"x": series})])
+        about = cache._about(contents) | {"state": {}, "problems": []}
+        cache._write(tmp_path / "entry", about, contents.tables().scalars)
+        sizes.append((tmp_path / "entry").stat().st_size)
+    assert sizes[1] - sizes[0] == pytest.approx(4 * n, abs=100)
 
 
 def test_numbers_of_event_files_take_half_the_room(tmp_path: Path) -> None:
