@@ -7,6 +7,7 @@ points of a large cloud, and costs next to nothing where few are dominated.
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -55,9 +56,10 @@ def pareto_mask(points: ArrayLike, directions: str | Sequence[str] = "minimize")
     """
     table, maximize = _as_objectives(points, directions)
     mask = np.zeros(len(table), dtype=np.bool_)
-    rows = _candidates(table, maximize)
-    rows = _narrowed(rows, _without_nan(table[rows]))
-    candidates = table[rows]
+    rows, candidates = _candidates(table, maximize)
+    known = _without_nan(candidates)
+    if not known.all():
+        rows, candidates = _narrowed(rows, known), candidates[known]
     few = len(candidates) < _LARGE <= len(table)
     # moocore takes n log n time up to 3 objectives, and more with each further one.
     nondominated = _nondominated_of_few if few and table.shape[1] > 3 else _nondominated
@@ -144,7 +146,8 @@ def hypervolume(
             return 0.0
         if not (np.isfinite(corner).all() and np.isfinite(table).all()):
             return math.inf
-    volume = _volume(table[_candidates(table, maximize)], corner, maximize)
+    _, candidates = _candidates(table, maximize)
+    volume = _volume(candidates, corner, maximize)
     # Infinite parts that cancel each other leave a NaN.
     return math.inf if math.isnan(volume) else volume
 
@@ -186,8 +189,8 @@ def _as_reference(reference: ArrayLike) -> Floats:
     return corner
 
 
-def _candidates(points: Floats, maximize: Bools) -> Rows:
-    """Rows that may be on the frontier: all of it, and as few others as is cheap."""
+def _candidates(points: Floats, maximize: Bools) -> tuple[Rows, Floats]:
+    """Which rows may be on the frontier, and these: all of it, and as few others as is cheap."""
     rows: Rows = slice(None)
     left = points
     while len(left) >= _LARGE and 2 <= points.shape[1] <= _MOST_OBJECTIVES:
@@ -201,7 +204,7 @@ def _candidates(points: Floats, maximize: Bools) -> Rows:
         # Where points are copies of each other, or share bins with guards, no sieve helps.
         if len(left) > before / 2:
             break
-    return rows
+    return rows, left
 
 
 def _frontier_of_sample(points: Floats, maximize: Bools) -> Floats | None:
@@ -216,8 +219,7 @@ def _frontier_of_sample(points: Floats, maximize: Bools) -> Floats | None:
     frontier = points[:0]
     sampled = _SAMPLED * math.isqrt(len(points))
     for size, most in ((64, 60), (sampled, sampled // 2)):
-        # Fibonacci hashing: as good as random here, and quicker than to make a generator.
-        sample = points[np.arange(size) * 2654435769 % len(points)]
+        sample = points[_spread(size, len(points))]
         finite = np.isfinite(sample)
         if not finite.all():
             sample = sample[finite.all(axis=1)]
@@ -225,6 +227,12 @@ def _frontier_of_sample(points: Floats, maximize: Bools) -> Floats | None:
         if not 0 < len(frontier) <= most:
             return None
     return frontier
+
+
+@lru_cache(maxsize=16)
+def _spread(size: int, n: int) -> NDArray[np.intp]:
+    """Rows of a table by Fibonacci hashing: as good as random here, and quicker to make."""
+    return np.arange(size) * 2654435769 % n
 
 
 def _read_only(points: Floats) -> Floats:

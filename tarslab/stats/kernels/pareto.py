@@ -20,8 +20,10 @@ Integers = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Bitmaps = NDArray[np.uint64]
 
-BINS = 1024
+BINS = 512
 COMPARISONS_A_POINT = 16
+# Points whose bins in one objective are looked up in one tight loop.
+AT_ONCE = 256
 
 
 class Scales(NamedTuple):
@@ -31,8 +33,12 @@ class Scales(NamedTuple):
     """The best guard's value."""
     sign: Floats
     """-1 where more is better, else 1."""
+    least: Floats
+    """The least gap between the best guard and another; smaller ones are in its bin."""
+    most: Floats
+    """The gap from which on all are in the last bin."""
     first: Integers
-    """The bits of the least gap between the best guard and another."""
+    """The bits of ``least``."""
     shift: Integers
     """Bin 2 and those above are ``2 ** shift`` bits wide."""
 
@@ -43,19 +49,40 @@ def sieve(points: Floats, guards: Floats, maximize: Bools) -> Bools:
     scales = _scales(guards, maximize)
     bitmaps = _bitmaps(_bins(guards, scales))
     kept = np.ones(len(points), dtype=np.bool_)
-    for i in range(len(points)):
-        for word in range(len(bitmaps)):
-            dominators, worst = ~np.uint64(0), 0
-            for objective in range(points.shape[1]):
-                its_bin = _bin(points[i, objective], scales, objective)
-                dominators &= bitmaps[word, objective, its_bin]
-                worst |= its_bin
+    dominators, worst = np.empty(AT_ONCE, np.uint64), np.empty(AT_ONCE, np.int64)
+    for start in range(0, len(points), AT_ONCE):
+        some = points[start : start + AT_ONCE]
+        dominators[:], worst[:] = ~np.uint64(0), 0
+        for objective in range(points.shape[1]):
+            _look_up(some, objective, scales, bitmaps[0, objective], dominators, worst)
+        for i in range(len(some)):
+            word = 1
+            while not dominators[i] and word < len(bitmaps):
+                dominators[i] = ~np.uint64(0)
+                for objective in range(points.shape[1]):
+                    its_bin = _bin(some[i, objective], scales, objective)
+                    dominators[i] &= bitmaps[word, objective, its_bin]
+                word += 1
             # Bin 1 holds a single value. There a guard is no worse than the point, which is enough
             # where the point is in a worse bin in another objective.
-            if dominators and worst > 1:
-                kept[i] = False
-                break
+            kept[start + i] = not (dominators[i] and worst[i] > 1)
     return kept
+
+
+@compiled
+def _look_up(
+    points: Floats,
+    objective: int,
+    scales: Scales,
+    bitmap: Bitmaps,
+    dominators: Bitmaps,
+    worst: Integers,
+) -> None:
+    """Of each point's dominators keep those that are better in an objective; note its bin there."""
+    for i in range(len(points)):
+        its_bin = _bin(points[i, objective], scales, objective)
+        dominators[i] &= bitmap[its_bin]
+        worst[i] |= its_bin
 
 
 @compiled
@@ -66,20 +93,22 @@ def frontier_of_few(points: Floats, maximize: Bools) -> tuple[bool, Bools]:
     are many copies, that ends, and dominated points may be left.
     """
     bins = _bins(points, _scales(points, maximize))
-    bitmaps = _bitmaps(bins)
+    order, ends = _best_first(bins)
+    bitmaps = _bitmaps(bins[order])
     kept = np.ones(len(points), dtype=np.bool_)
     comparisons = COMPARISONS_A_POINT * len(points)
-    for i in range(len(points)):
-        for word in range(len(bitmaps)):
+    for place in range(len(order)):
+        i = order[place]
+        for word in range(-(-ends[place] // 64)):
             no_worse = ~np.uint64(0)
             for objective in range(points.shape[1]):
                 no_worse &= bitmaps[word, objective, bins[i, objective] + 1]
-            if word == i // 64:
-                no_worse &= ~(np.uint64(1) << np.uint64(i % 64))
+            if word == place // 64:
+                no_worse &= ~(np.uint64(1) << np.uint64(place % 64))
             g = 64 * word
             while no_worse and kept[i]:
                 if no_worse & np.uint64(1):
-                    kept[i] = not _dominates(points, g, i, maximize)
+                    kept[i] = not _dominates(points, order[g], i, maximize)
                     comparisons -= 1
                 no_worse >>= np.uint64(1)
                 g += 1
@@ -91,9 +120,33 @@ def frontier_of_few(points: Floats, maximize: Bools) -> tuple[bool, Bools]:
 
 
 @compiled
+def _best_first(bins: Integers) -> tuple[Integers, Integers]:
+    """The points by the sum of their bins, and for each place there where greater sums begin.
+
+    What dominates a point has no greater sum, and what dominates many a small one.
+    """
+    sums, places = np.zeros(len(bins), np.int64), np.zeros(bins.shape[1] * BINS + 1, np.int64)
+    for i in range(len(bins)):
+        for objective in range(bins.shape[1]):
+            sums[i] += bins[i, objective]
+        places[sums[i] + 1] += 1
+    places = np.cumsum(places)
+    order, ends = np.empty(len(bins), np.int64), np.empty(len(bins), np.int64)
+    for i in range(len(bins)):
+        place = places[sums[i]]
+        places[sums[i]] += 1
+        order[place] = i
+    for place in range(len(bins)):
+        # By now each sum's place is behind its last point.
+        ends[place] = places[sums[order[place]]]
+    return order, ends
+
+
+@compiled
 def _scales(guards: Floats, maximize: Bools) -> Scales:
     objectives = len(maximize)
     best, sign = np.empty(objectives), np.where(maximize, -1.0, 1.0)
+    least_gap, last_gap = np.empty(objectives), np.empty(objectives)
     first, shift = np.zeros(objectives, np.int64), np.zeros(objectives, np.int64)
     for objective in range(objectives):
         values = guards[:, objective]
@@ -106,7 +159,10 @@ def _scales(guards: Floats, maximize: Bools) -> Scales:
         first[objective] = _bits(least)
         while (_bits(most) - first[objective]) >> shift[objective] > BINS - 4:
             shift[objective] += 1
-    return Scales(best, sign, first, shift)
+        least_gap[objective] = least
+        last = min(first[objective] + ((BINS - 3) << shift[objective]), _bits(np.inf))
+        last_gap[objective] = np.int64(last).view(np.float64)
+    return Scales(best, sign, least_gap, last_gap, first, shift)
 
 
 @compiled
@@ -125,10 +181,10 @@ def _bin(value: float, scales: Scales, objective: int) -> int:
     A NaN is in bin 0, where no guard dominates it.
     """
     gap = (value - scales.best[objective]) * scales.sign[objective]
-    its_bin = 2 + ((_bits(gap) - scales.first[objective]) >> scales.shift[objective])
-    # Conditions of this form are computed without a branch.
-    its_bin = its_bin if its_bin > 2 else 2
-    its_bin = its_bin if its_bin < BINS - 1 else BINS - 1
+    # Of floats this is one instruction each, without a branch to mispredict.
+    within = scales.least[objective] if gap < scales.least[objective] else gap
+    within = scales.most[objective] if within > scales.most[objective] else within
+    its_bin = 2 + ((_bits(within) - scales.first[objective]) >> scales.shift[objective])
     return its_bin if gap > 0.0 else (1 if gap == 0.0 else 0)
 
 
