@@ -25,13 +25,12 @@ from hashlib import sha256
 from io import FileIO
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import google_crc32c
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
@@ -41,6 +40,9 @@ from tarslab.runs.discovery import PathLike, RunFiles, Seen, Stamp, settings_fil
 from tarslab.runs.formats import FORMATS, Format, mlflow
 from tarslab.runs.recording import Series
 from tarslab.runs.table import Contents, Run
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
 
 # Hidden, since a copy looks like a log, and the cache folder may lie among the logs.
 FOLDER = ".loads"
@@ -217,8 +219,10 @@ def _about(contents: Contents) -> dict[str, Any]:
     }
 
 
-def _sound_footer(file: FileIO) -> pq.FileMetaData:
+def _sound_footer(file: FileIO) -> "pq.FileMetaData":
     """The metadata, which are not even parsed where they are damaged."""
+    import pyarrow.parquet as pq
+
     end = file.seek(0, os.SEEK_END) - FOOTER_END
     file.seek(max(end, 0))
     start = end - int.from_bytes(file.read(4), "little")
@@ -242,7 +246,7 @@ def _seal(file: str) -> None:
         written.write(_checksum(footer) + footer)
 
 
-def _read(path: Path, footer: pq.FileMetaData, about: Mapping[str, Any]) -> Kept:
+def _read(path: Path, footer: "pq.FileMetaData", about: Mapping[str, Any]) -> Kept:
     run, metric, points = (np.array(numbers, dtype=np.int64) for numbers in about["series"])
     columns = [np.empty(points.sum(), kind) for kind in WIDE.values()]
     groups = [*enumerate(_groups(len(columns[0])))]
@@ -331,6 +335,8 @@ def _write_parquet(
     columns: Mapping[str, NDArray[Any]],
     kinds: Mapping[str, np.dtype[Any]],
 ) -> None:
+    import pyarrow.parquet as pq
+
     schema = pa.schema(
         [pa.field(name, pa.from_numpy_dtype(kind), nullable=False) for name, kind in kinds.items()]
     )

@@ -84,7 +84,7 @@ def load(
         kept = entry.read(found) if entry else None
     if kept is None:
         runs, problems = _read(found, asked, restarts)
-        contents = Contents.of(runs)
+        contents = Contents.of(runs, copy=False)
     else:
         contents, problems = kept
     loaded = contents.tables()

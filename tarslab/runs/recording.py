@@ -1,6 +1,6 @@
 """What a format reader hands over: named series as they were written, nothing renamed or sorted."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -30,13 +30,35 @@ class Series(NamedTuple):
         )
 
     @classmethod
-    def joined(cls, parts: Iterable["Series"]) -> "Series":
-        """Several series, one after the other."""
-        return cls(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    def joined(cls, parts: Iterable["Series"], *, copy: bool = True) -> "Series":
+        """Several series, one after the other; without ``copy`` views where they lie so."""
+        join = np.concatenate if copy else _as_one
+        return cls(*map(join, zip(*parts, strict=True)))
 
     def take(self, places: NDArray[Any] | slice) -> "Series":
         """The points at these places (indices, a mask or a slice)."""
         return Series(self.step[places], self.wall_time[places], self.value[places])
+
+
+def _as_one(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Arrays joined, as a view where they are neighbours in one array."""
+    whole = parts[0].base
+    if isinstance(whole, np.ndarray) and whole.ndim == 1 and whole.dtype == parts[0].dtype:
+        start = after = _address(parts[0])
+        for part in parts:
+            if part.base is not whole or not part.flags.c_contiguous or _address(part) != after:
+                return np.concatenate(parts)
+            after += part.nbytes
+        first = (start - _address(whole)) // whole.itemsize
+        view = whole[first : first + sum(map(len, parts))]
+        if view.nbytes == after - start and _address(view) == start:
+            return view
+    return np.concatenate(parts)
+
+
+def _address(array: NDArray[Any]) -> int:
+    place: int = array.__array_interface__["data"][0]
+    return place
 
 
 class Unfinished(str):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tarslab.errors import BadArgument, NotLogged
 from tarslab.runs.recording import Series
-from tarslab.runs.vocabulary import CANONICAL
+from tarslab.runs.vocabulary import metric_order
 
 # The format of what no log was read for.
 SYNTHETIC = "synthetic"
@@ -72,7 +72,7 @@ class Runs:
     def metrics(self) -> list[str]:
         """The metrics that any run has, canonical ones first."""
         present = self.scalars["metric"].cat.categories
-        return sorted((str(metric) for metric in present), key=_metric_order)
+        return sorted((str(metric) for metric in present), key=metric_order)
 
     def select(self, metric: str | Sequence[str] | None = None, **columns: Any) -> "Runs":
         """The runs and metrics that match every condition.
@@ -167,19 +167,23 @@ class Contents:
     """All series joined."""
 
     @classmethod
-    def of(cls, runs: Sequence[Run]) -> "Contents":
-        """What the tables of some runs are made of; their names must differ."""
+    def of(cls, runs: Sequence[Run], *, copy: bool = True) -> "Contents":
+        """What the tables of some runs are made of; their names must differ.
+
+        Without ``copy`` the series may become the columns themselves: nobody else must hold them.
+        """
         runs = sorted(runs, key=lambda run: run.name)
         if repeated := [a.name for a, b in pairwise(runs) if a.name == b.name]:
             raise BadArgument(f"two runs are named {repeated[0]!r}")
-        metrics = sorted({metric for run in runs for metric in run.series}, key=_metric_order)
+        metrics = sorted({metric for run in runs for metric in run.series}, key=metric_order)
         places = {metric: place for place, metric in enumerate(metrics)}
         present = [
             (run_place, places[metric], run.series[metric])
             for run_place, run in enumerate(runs)
             for metric in sorted(run.series, key=places.__getitem__)
         ]
-        columns = Series.joined([series for _, _, series in present] or [Series.of([], [], [])])
+        every = [series for _, _, series in present] or [Series.of([], [], [])]
+        columns = Series.joined(every, copy=copy)
         of_runs = [sum(series.points for series in run.series.values()) for run in runs]
         ends = np.cumsum([0, *of_runs])
         return cls(
@@ -258,7 +262,3 @@ def _category(
     return pd.Categorical.from_codes(
         np.repeat(places.astype(size), points), dtype=categories, validate=False
     )
-
-
-def _metric_order(metric: str) -> tuple[int, str]:
-    return (CANONICAL.index(metric) if metric in CANONICAL else len(CANONICAL), metric)

@@ -239,6 +239,11 @@ def translate(tags: Collection[str]) -> dict[str, tuple[str, float]]:
     return {tag: known.get(tag, (tag, 1.0)) for tag in tags}
 
 
+def metric_order(metric: str) -> tuple[int, str]:
+    """What tables sort metrics by: the canonical ones come first."""
+    return (CANONICAL.index(metric) if metric in CANONICAL else len(CANONICAL), metric)
+
+
 class Sources(Collection[str]):
     """The tags that a reader must keep: ``tag in sources``, with Ray Tune's prefix or without.
 

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from tarslab.errors import BadLog
 from tarslab.runs.formats import tabular
@@ -30,6 +29,8 @@ def matches(path: Path, head: bytes) -> bool:
         return True
     if not head.startswith(MAGIC):
         return False
+    import pyarrow.parquet as pq
+
     try:
         return tabular.has_steps(pq.read_schema(path).names)
     except (pa.ArrowException, OSError):
@@ -59,6 +60,8 @@ def read(paths: Sequence[Path], wanted: Collection[str] | None = None) -> list[R
 
 
 def _read_file(path: Path, wanted: Collection[str] | None) -> list[Recording]:
+    import pyarrow.parquet as pq
+
     try:
         with pq.ParquetFile(path) as file:
             names = [

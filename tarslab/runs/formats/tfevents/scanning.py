@@ -16,6 +16,7 @@ from tarslab.runs.formats.tfevents.events import (
 )
 from tarslab.runs.formats.tfevents.frames import BAD_EVENT, BAD_LENGTH, BAD_RECORD
 from tarslab.runs.recording import Series
+from tarslab.runs.vocabulary import metric_order, translate
 
 Bytes = NDArray[np.uint8]
 
@@ -31,6 +32,8 @@ BYTES_A_ROW = 4
 
 # Rows that a thread gets memory for at once: 28 MB, of which it uses what it needs.
 ROWS_AHEAD = 1 << 20
+# And of a large file in parts, each of which goes when it has been sorted.
+ROWS_OF_A_PART = 393_216
 
 
 class Scanner:
@@ -43,7 +46,7 @@ class Scanner:
         self.started = float("inf")
         self._events = EventReader()
         self._tags = _Tags.of(1024, 65_536)
-        self._memory = memory or Memory()
+        self._memory = memory or Memory(ROWS_OF_A_PART)
         # What was read: first these, then so many rows of the memory.
         self._parts: list[_Rows] = []
         self._held = 0
@@ -55,8 +58,7 @@ class Scanner:
     def feed(self, data: Bytes) -> tuple[int, str | None]:
         most = len(data) // BYTES_A_ROW
         if not self._memory.has_room(self._held, most):
-            self._parts += self._rows(copied=True)
-            self._held = 0
+            self._hand_over()
             self._memory.make_room(most)
         reached = 0
         while True:
@@ -77,20 +79,24 @@ class Scanner:
             self._tags = self._tags.doubled()
 
     def series(self) -> dict[str, Series]:
-        names = self._tags.names()
+        names = [text_of(name) for name in self._tags.names()]
         parts = [*self._parts, *self._rows()]
         self._parts, self._held = [], 0
         counts = np.zeros(len(names), np.int64)
         for part in parts:
             kernels.count_tags(part.tag, counts)
-        ends = np.cumsum(counts)
+        # As tables have them, which then need not be copied.
+        metrics = translate(frozenset(names))
+        order = sorted(range(len(names)), key=lambda tag: metric_order(metrics[names[tag]][0]))
+        ends = np.empty(len(names), np.int64)
+        ends[order] = np.cumsum(counts[order])
         places = ends - counts
         columns = self._memory.columns(int(counts.sum()))
         while parts:
             # What was sorted is let go.
             kernels.sort_by_tag(*parts.pop(0), places, *columns)
         return {
-            text_of(name): columns.take(slice(end - count, end))
+            name: columns.take(slice(end - count, end))
             for name, end, count in zip(names, ends.tolist(), counts.tolist(), strict=True)
             if count
         }
@@ -106,20 +112,24 @@ class Scanner:
     def take(self, later: "Scanner") -> None:
         """Add all that ``later`` has read."""
         numbers = np.array([self._number(name) for name in later._tags.names()], np.int32)
-        self._parts += self._rows(copied=True)
-        self._held = 0
-        self._parts += [
-            part._replace(tag=numbers[part.tag]) for part in (*later._parts, *later._rows())
-        ]
+        self._hand_over()
+        later._hand_over()
+        while later._parts:
+            part = later._parts.pop(0)
+            part.tag[:] = numbers[part.tag]
+            self._parts.append(part)
         self.started = min(self.started, later.started)
         self._events.config |= later.config
 
-    def _rows(self, *, copied: bool = False) -> "list[_Rows]":
+    def _hand_over(self) -> None:
+        """Make a part of what is held, which the memory then has no more."""
+        self._parts += self._rows()
+        self._held = 0
+        self._memory.rows = _Rows.empty(0)
+
+    def _rows(self) -> "list[_Rows]":
         """What is held in the memory."""
-        if not self._held:
-            return []
-        held = self._memory.rows.where(slice(self._held))
-        return [held.copied() if copied else held]
+        return [self._memory.rows.where(slice(self._held))] if self._held else []
 
     def _with_odd_values(self, end: int, data: Bytes) -> "tuple[int, int | None]":
         """Read the values that the pass could not read, and drop what is no scalar, from the rows
@@ -158,7 +168,7 @@ class Memory:
     """What one file after the other is read into: memory that is new to a process takes longer to
     get than most files to read."""
 
-    def __init__(self, ahead: int = 0) -> None:
+    def __init__(self, ahead: int) -> None:
         self._ahead = ahead
         self.rows = _Rows.empty(0)
         self.odd = np.empty((0, 4), np.int64)
@@ -217,9 +227,6 @@ class _Rows(NamedTuple):
         for name in self._fields:
             of_rows = getattr(rows, name)
             getattr(self, name)[: len(of_rows)] = of_rows
-
-    def copied(self) -> "_Rows":
-        return _Rows(self.tag.copy(), self.step.copy(), self.wall_time.copy(), self.value.copy())
 
 
 class _Tags(NamedTuple):
