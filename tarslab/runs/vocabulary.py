@@ -239,6 +239,7 @@ def translate(tags: Collection[str]) -> dict[str, tuple[str, float]]:
     return {tag: known.get(tag, (tag, 1.0)) for tag in tags}
 
 
+@lru_cache(maxsize=4096)
 def metric_order(metric: str) -> tuple[int, str]:
     """What tables sort metrics by: the canonical ones come first."""
     return (CANONICAL.index(metric) if metric in CANONICAL else len(CANONICAL), metric)
