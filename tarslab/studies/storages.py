@@ -20,7 +20,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 import optuna
 from optuna.storages import BaseStorage, GrpcStorageProxy, JournalStorage
-from optuna.storages.journal import BaseJournalBackend, JournalRedisBackend
+from optuna.storages.journal import BaseJournalBackend
 from optuna.trial import FrozenTrial
 
 from tarslab import bundled
@@ -32,7 +32,6 @@ JOURNAL_HEAD = re.compile(rb'\s*\{.*"op_code"')
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 USER_AND_SECRET = re.compile(r"^(\w[\w+.-]*://[^:/@]*):(.*)@")
 SECRET_OF_QUERY = re.compile(r"([?&](?:password|passwd|pwd)=)([^&#]*)", re.IGNORECASE)
-REDIS_MEND = 'pip install "tarslab[redis]"'
 
 # How often a database is copied anew that was written to meanwhile.
 COPIES = 20
@@ -113,8 +112,8 @@ def of_study(study: optuna.Study) -> Recorded:
 def _behind_url(url: str) -> Iterator[Storage]:
     scheme, shown = urlsplit(url).scheme, without_password(url)
     if scheme in ("redis", "rediss", "unix"):
-        with explained(shown, url):
-            yield _of_optuna(JournalStorage(journal_on_redis(url)), shown)
+        with journal_on_redis(url) as storage:
+            yield _of_optuna(storage, shown)
     elif scheme == "grpc":
         with grpc_proxy(url) as proxy:
             yield _of_optuna(proxy, shown)
@@ -286,12 +285,23 @@ class _Lines(BaseJournalBackend):
         raise BadStudy("a study that was loaded cannot be written to")
 
 
-def journal_on_redis(url: str) -> JournalRedisBackend:
-    try:
-        with _without_experimental_warnings():
-            return JournalRedisBackend(url)
-    except ImportError:
-        raise BadStudy(f"a journal on Redis needs the package redis: {REDIS_MEND}") from None
+@contextmanager
+def journal_on_redis(
+    url: str, patience: float = 0.0, *, answered: bool = False
+) -> Iterator[JournalStorage]:
+    """The storage of a journal on Redis; BadStudy where it cannot be opened.
+
+    patience: seconds that the server is waited for when it goes away later, or, where it is known
+        to have ``answered`` before, from the beginning.
+    """
+    from tarslab.studies.redis_journal import RedisJournal
+
+    with explained(without_password(url), url):
+        journal = RedisJournal(url, patience=patience, timeout=PATIENCE, answered=answered)
+    with closing(journal):
+        with explained(without_password(url), url):
+            storage = JournalStorage(journal)
+        yield storage
 
 
 def _secrets(url: str) -> list[str]:

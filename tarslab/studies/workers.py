@@ -49,6 +49,8 @@ ERROR = "error"
 GRACE = 5.0
 # Seconds to wait for another process that writes to a SQLite database.
 BUSY = 60.0
+# Seconds that a Redis server is waited for which went away in the middle of a search.
+OUTAGE = 60.0
 # Seconds after which the lock of a journal counts as left behind by a process that was killed.
 LEFT_BEHIND = 10
 
@@ -257,7 +259,10 @@ def serve() -> None:
                 raise KeyboardInterrupt from None
             raise
 
-    with suppress(KeyboardInterrupt, BrokenPipeError), writable(job.storage) as storage:
+    with (
+        suppress(KeyboardInterrupt, BrokenPipeError),
+        writable(job.storage, answered=True) as storage,
+    ):
         here = Here(job._replace(objective=objective), storage)
         answer()
         threading.Thread(target=take_orders, daemon=True).start()
@@ -292,8 +297,11 @@ def place_of(storage: str | os.PathLike[str]) -> str:
 
 
 @contextmanager
-def writable(place: str) -> Iterator[BaseStorage]:
-    """The storage at a place, for Optuna to write to; BadStudy where it cannot be opened."""
+def writable(place: str, *, answered: bool = False) -> Iterator[BaseStorage]:
+    """The storage at a place, for Optuna to write to; BadStudy where it cannot be opened.
+
+    ``answered``: another process of the search has it open; Redis is waited for where it is away.
+    """
     scheme, _, rest = place.partition("://")
     shown = without_password(place)
     storage: BaseStorage
@@ -303,9 +311,8 @@ def writable(place: str) -> Iterator[BaseStorage]:
             storage = JournalStorage(JournalFileBackend(place, lock))
         yield storage
     elif scheme in ("redis", "rediss", "unix"):
-        with explained(shown, place):
-            storage = JournalStorage(journal_on_redis(place))
-        yield storage
+        with journal_on_redis(place, OUTAGE, answered=answered) as journal:
+            yield journal
     elif scheme == "grpc":
         with grpc_proxy(place) as proxy:
             yield proxy

