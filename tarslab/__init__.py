@@ -7,15 +7,40 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tarslab import charts, dashboards, errors, reports, runs, stats, studies, synth
+    from tarslab import (
+        admin,
+        charts,
+        dashboards,
+        errors,
+        reports,
+        runs,
+        stack,
+        stats,
+        studies,
+        synth,
+    )
+    from tarslab.admin import AdminClient, AsyncAdminClient
     from tarslab.errors import TarslabError
     from tarslab.runs import LiveRuns, Run, Runs, follow, load
     from tarslab.studies import Study, load_study, search
 
 __version__ = "0.1.0"
 
-_ROOMS = ("charts", "dashboards", "errors", "reports", "runs", "stats", "studies", "synth")
+_ROOMS = (
+    "admin",
+    "charts",
+    "dashboards",
+    "errors",
+    "reports",
+    "runs",
+    "stack",
+    "stats",
+    "studies",
+    "synth",
+)
 _NAMES = {
+    "AdminClient": "tarslab.admin",
+    "AsyncAdminClient": "tarslab.admin",
     "follow": "tarslab.runs",
     "load": "tarslab.runs",
     "load_study": "tarslab.studies",
@@ -28,11 +53,14 @@ _NAMES = {
 }
 
 __all__ = [
+    "AdminClient",
+    "AsyncAdminClient",
     "LiveRuns",
     "Run",
     "Runs",
     "Study",
     "TarslabError",
+    "admin",
     "charts",
     "dashboards",
     "errors",
@@ -42,6 +70,7 @@ __all__ = [
     "reports",
     "runs",
     "search",
+    "stack",
     "stats",
     "studies",
     "synth",
