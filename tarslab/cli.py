@@ -1,6 +1,5 @@
 """The ``tarslab`` command: a thin face over the rooms."""
 
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,7 +11,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from tarslab import __version__
-from tarslab.errors import NoTrials, TarslabError
+from tarslab.errors import NoTrials
+from tarslab.messages import errors_as_messages, warnings_as_messages
+from tarslab.stack.cli import app as stack
 
 if TYPE_CHECKING:
     from tarslab.studies import Study
@@ -24,6 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(stack, name="stack")
 
 Out = Annotated[Path, typer.Option("-o", "--out", help="Folder for the pages.")]
 Timeout = Annotated[float, typer.Option(help="Seconds that one notebook may take.", min=1)]
@@ -61,7 +63,7 @@ def report(
     """
     from tarslab.reports.parameters import parse
 
-    with _errors_as_messages():
+    with errors_as_messages():
         values = parse(parameter or [])
     _build(notebooks, out, values, timeout)
 
@@ -124,7 +126,7 @@ def tune(
 
     name = name or Path(objective.rpartition(":")[2]).stem
     console = Console()
-    with _errors_as_messages(), _warnings_as_messages():
+    with errors_as_messages(), warnings_as_messages():
         try:
             with _bar_of_trials(console, trials, (metric or ["value"])[0]) as on_progress:
                 from tarslab.studies import search
@@ -186,7 +188,7 @@ def _build(notebooks: list[Path], out: Path, values: dict[str, str], timeout: fl
 
     console = Console()
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with _errors_as_messages(), Bars(*columns, console=console) as b:
+    with errors_as_messages(), Bars(*columns, console=console) as b:
         bars = {notebook: b.add_task(notebook.stem, total=None) for notebook in notebooks}
 
         def show(progress: Progress) -> None:
@@ -247,25 +249,3 @@ def _say_what_was_found(console: Console, study: "Study", storage: str) -> None:
         why = str(known.iloc[-1]) if len(known) else "a reason that was not kept"
         console.print(f"[red]every trial failed[/], the last by {escape(why)}", soft_wrap=True)
         raise typer.Exit(1)
-
-
-@contextmanager
-def _warnings_as_messages() -> Iterator[None]:
-    """Print a warning as one message, without the line of code that it came from."""
-
-    def show(message: Warning | str, *_: object) -> None:
-        Console(stderr=True).print(f"[yellow]Warning:[/] {escape(str(message))}", soft_wrap=True)
-
-    with warnings.catch_warnings():
-        warnings.showwarning = show  # type: ignore[assignment]
-        yield
-
-
-@contextmanager
-def _errors_as_messages() -> Iterator[None]:
-    """Print a TarslabError as one message and exit with code 2, without a traceback."""
-    try:
-        yield
-    except TarslabError as error:
-        Console(stderr=True).print(f"[red]Error:[/] {escape(str(error))}", soft_wrap=True)
-        raise typer.Exit(2) from None

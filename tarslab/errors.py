@@ -8,7 +8,8 @@
     ├── BadLog          a file that cannot be read as what it claims to be
     ├── StudyNotFound   no study of this name, or no storage of studies there
     ├── BadStudy        a storage of studies that cannot be read
-    └── NotebookFailed  a notebook whose execution stopped
+    ├── NotebookFailed  a notebook whose execution stopped
+    └── StackFailed     a stack that does not come up, or is down
 
     LogWarning          part of a file could not be used; the rest was read
 
@@ -50,6 +51,10 @@ class BadStudy(TarslabError, ValueError):
 
 class NotebookFailed(TarslabError, RuntimeError):
     """A notebook stopped: the message carries the cell, its source and the error."""
+
+
+class StackFailed(TarslabError, RuntimeError):
+    """A stack does not come up (the message ends with the log), is up already, or is down."""
 
 
 class LogWarning(UserWarning):

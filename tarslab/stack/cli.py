@@ -1,0 +1,247 @@
+"""``tarslab stack``: a stack that stays up without a program that holds it."""
+
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
+from typing import TYPE_CHECKING, Annotated, NoReturn, TextIO
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from tarslab.errors import BadArgument
+from tarslab.messages import errors_as_messages
+
+if TYPE_CHECKING:
+    from tarslab.stack.stack import Stack
+
+PASSWORD = "TARSLAB_ADMIN_PASSWORD"
+# Exit codes.
+NOT_READY, NO_STACK = 1, 3
+# Seconds between two looks at a log, or at whether a stack is up.
+LOOK = 0.2
+
+app = typer.Typer(
+    help="""Bring up the T.A.R.S. services on this machine, and look after them.
+
+    For example: tarslab stack up, then tarslab stack status, and tarslab stack down at the end.
+    """,
+    no_args_is_help=True,
+)
+
+Name = Annotated[str, typer.Option("--name", help="Of the stack; each has data of its own.")]
+
+
+@app.command()
+def up(
+    name: Name = "default",
+    redis: Annotated[
+        str | None,
+        typer.Option(
+            help="redis:// or rediss:// URL of a server to use instead of the embedded one. "
+            "Other users of this machine see what stands on a command line, so give a password "
+            "by the variable.",
+            envvar="TARSLAB_STACK_REDIS_URL",
+        ),
+    ] = None,
+    proxied: Annotated[
+        bool,
+        typer.Option(
+            "--proxied", help="With a proxy before each process, to slow it down or cut it off."
+        ),
+    ] = False,
+    foreground: Annotated[
+        bool, typer.Option("--foreground", help="Stay, and take it down at Ctrl-C or SIGTERM.")
+    ] = False,
+) -> None:
+    """Bring up the services and a Redis server, on free ports of loopback.
+
+    It stays up until tarslab stack down, and comes up again with its data. What the services are
+    told otherwise is set by variables such as TARSLAB_STACK_ACCESS_SECONDS=60.
+
+    The user is admin, with the password in TARSLAB_ADMIN_PASSWORD; where that is not set, one is
+    made and shown when the stack is first up. Exit code 2 if it does not get ready, with the end of
+    the log that says why.
+    """
+    from tarslab.stack.places import Place
+    from tarslab.stack.stack import bring_up
+
+    console = Console()
+    password = os.environ.get(PASSWORD)
+    with errors_as_messages():
+        place = Place.named(name)
+        first = not place.secrets()
+        if not foreground:
+            stack = bring_up(place, redis, password, proxied=proxied, detached=True)
+            _say_what_is_up(console, stack, made_now=first)
+            return
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        with (
+            suppress(KeyboardInterrupt),
+            bring_up(place, redis, password, proxied=proxied) as stack,
+        ):
+            _say_what_is_up(console, stack, made_now=first)
+            while place.supervisor() is not None:
+                time.sleep(LOOK)
+            console.print("the stack was taken down by somebody else")
+            raise typer.Exit(NOT_READY)
+        console.print("down")
+
+
+@app.command()
+def status(
+    name: Name = "default",
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Say how each process is. Exit code 1 if one is not ready, 3 if there is no such stack."""
+    with errors_as_messages():
+        stack = _attached(name)
+        processes = stack.status()
+    ready = all(process.state == "ready" for process in processes)
+    if as_json:
+        import json
+        from dataclasses import asdict
+
+        known = {"name": name, "url": stack.url, "folder": str(stack.folder), "ready": ready}
+        typer.echo(json.dumps(known | {"processes": [asdict(p) for p in processes]}, indent=1))
+    else:
+        table = Table("process", "state", "for", "restarts", "pid", "url", box=None)
+        for process in processes:
+            colour = "green" if process.state == "ready" else "red"
+            table.add_row(
+                process.name,
+                f"[{colour}]{process.state}[/]",
+                _duration(time.time() - process.since),
+                str(process.restarts),
+                str(process.pid or ""),
+                process.url,
+            )
+        Console().print(table)
+    if not ready:
+        raise typer.Exit(NOT_READY)
+
+
+@app.command()
+def logs(
+    service: Annotated[
+        str | None,
+        typer.Argument(help="redis, orchestration, automl, hypersync or supervisor; else all."),
+    ] = None,
+    name: Name = "default",
+    lines: Annotated[int, typer.Option("-n", "--lines", help="The last of each.", min=0)] = 50,
+    follow: Annotated[
+        bool, typer.Option("-f", "--follow", help="Go on with what is added, until Ctrl-C.")
+    ] = False,
+) -> None:
+    """Show what the processes said, also of a stack that is down."""
+    from tarslab.stack.places import Place
+
+    with errors_as_messages(), ExitStack() as held:
+        paths = Place.named(name).logs()
+        if not paths:
+            _no_stack(f"no stack {name!r} has been up")
+        if service is not None:
+            if service not in paths:
+                raise BadArgument(f"service must be one of {', '.join(paths)}, not {service!r}")
+            paths = {service: paths[service]}
+        files = {of: held.enter_context(path.open(errors="replace")) for of, path in paths.items()}
+        for of, file in files.items():
+            for line in deque(file, lines):
+                _show(line, of, files)
+        with suppress(KeyboardInterrupt):
+            while follow:
+                for of, file in files.items():
+                    for line in file:
+                        _show(line, of, files)
+                time.sleep(LOOK)
+
+
+@app.command()
+def down(name: Name = "default") -> None:
+    """End every process of a stack; its data stays, for the next up."""
+    from tarslab.stack.places import Place
+
+    with errors_as_messages():
+        place = Place.named(name)
+        was_up = place.state() is not None
+        place.end()
+    typer.echo("down" if was_up else f"no stack {name!r} is up")
+
+
+@app.command()
+def cleanup(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be removed.")
+    ] = False,
+    url: Annotated[
+        str | None, typer.Option(help="Of the deployment; else TARSLAB_URL or the profile.")
+    ] = None,
+    profile: Annotated[str | None, typer.Option(help="Of ~/.config/tarslab/profiles.toml.")] = None,
+) -> None:
+    """Remove expired keys, tokens and sessions, of this or any other deployment.
+
+    Who asks is said by TARSLAB_USERNAME and TARSLAB_PASSWORD, by TARSLAB_API_KEY, or by a profile.
+    Exit code 1 if the services are not healthy afterwards.
+    """
+    from msgspec import structs
+
+    from tarslab.admin import AdminClient
+
+    with errors_as_messages(), AdminClient(url, profile=profile) as admin:
+        done = admin.maintenance.cleanup(dry_run=dry_run)
+    table = Table("", "would be removed" if done.dry_run else "removed", box=None)
+    # Its fields are what the API calls them.
+    for what, count in structs.asdict(done.removed).items():
+        table.add_row(what.replace("_", " "), str(count))
+    Console().print(table)
+    if not done.healthy_after:
+        raise typer.Exit(NOT_READY)
+
+
+def _attached(name: str) -> "Stack":
+    from tarslab.stack.places import Place
+    from tarslab.stack.stack import Stack
+
+    stack = Stack.attached(Place.named(name))
+    if stack is None:
+        _no_stack(f"no stack {name!r} is up; tarslab stack up --name {name} brings it up")
+    return stack
+
+
+def _no_stack(why: str) -> NoReturn:
+    typer.echo(why, err=True)
+    raise typer.Exit(NO_STACK)
+
+
+def _say_what_is_up(console: Console, stack: "Stack", *, made_now: bool) -> None:
+    table = Table.grid(padding=(0, 2))
+    for name, url in stack.urls.items():
+        table.add_row(name, url)
+    table.add_row("data", escape(str(stack.folder)))
+    table.add_row("user", "admin")
+    table.add_row("password", _password(stack, made_now and console.is_terminal))
+    console.print(table, soft_wrap=True, highlight=False)
+
+
+def _password(stack: "Stack", shown: bool) -> str:
+    if os.environ.get(PASSWORD):
+        return f"that of {PASSWORD}"
+    if shown:
+        return escape(stack.admin_password)
+    # What a program's output goes to may be read by others.
+    return "as when it was first up, in secrets.json there"
+
+
+def _show(line: str, of: str, files: Mapping[str, TextIO]) -> None:
+    typer.echo(f"{of}: {line}" if len(files) > 1 else line, nl=False)
+
+
+def _duration(seconds: float) -> str:
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
