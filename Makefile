@@ -17,7 +17,9 @@ test: $(INSTALLED) browser  ## Lint, check types, and run every test and noteboo
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n 2 --dist loadscope
+	$(BIN)/pytest -n 2 --dist loadscope --ignore tests/stack --ignore tests/admin
+	$(BIN)/pytest -n 2 --dist loadscope --cov --cov-report= tests/stack tests/admin
+	$(BIN)/coverage report
 
 bench: $(INSTALLED)  ## Measure tarslab beside its peers and write docs/benchmarks.md (some 12 minutes)
 	$(BIN)/python -m tests.benchmarks
@@ -42,7 +44,7 @@ lock:  ## Pin the dependencies anew
 	  --generate-hashes --no-emit-index-url --no-header -q -o requirements.lock
 
 clean:  ## Remove what the other targets made
-	rm -rf .venv reports build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv reports build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage*
 
 $(INSTALLED): requirements.lock pyproject.toml
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'tarslab needs Python 3.11 or later; name one: make PYTHON=python3.11 ...')"
