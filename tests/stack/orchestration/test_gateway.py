@@ -181,15 +181,17 @@ def test_nobody_unknown_gets_behind(served: Served):
         assert answer.headers["content-type"] == "application/problem+json"
 
 
-@pytest.mark.parametrize("path", [b"/studies/" + b"a" * 70_000, b"/studies?x=" + b"a" * 70_000])
+@pytest.mark.parametrize("path", [b"/studies/", b"/studies?x="])
 def test_a_path_that_is_too_long_to_be_passed_on_is_404(served: Served, path: bytes):
     token = served.login()["access_token"]
     port = httpx.URL(served.url).port
     assert port is not None
-    # Neither would httpx send it.
+    # The server takes as much, and httpx does not send it, with a host before it.
     with socket.create_connection(("127.0.0.1", port)) as connection:
-        head = b"GET %s HTTP/1.1\r\nHost: here\r\nConnection: close\r\nAuthorization: Bearer %s\r\n\r\n"
-        connection.sendall(head % (path, token.encode()))
+        connection.sendall(b"GET %s HTTP/1.1\r\nHost: here\r\n" % path.ljust(65_530, b"a"))
+        connection.sendall(
+            b"Connection: close\r\nAuthorization: Bearer %s\r\n\r\n" % token.encode()
+        )
         assert connection.makefile("rb").readline() == b"HTTP/1.1 404 Not Found\r\n"
 
 

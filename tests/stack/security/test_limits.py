@@ -127,13 +127,15 @@ def test_callers_and_limits_are_counted_apart():
     assert not buckets.take(Limit("one", 1, 1.0), "carol", NOW).allowed
 
 
-def test_a_wait_is_long_enough_and_no_longer():
-    limit, buckets = Limit("test", 3, 0.7), Buckets()
-    for _ in range(3):
-        buckets.take(limit, "somebody", NOW)
-    wait = buckets.take(limit, "somebody", NOW).wait
-    assert not buckets.take(limit, "somebody", NOW + wait * 0.99).allowed
-    assert buckets.take(limit, "somebody", NOW + wait).allowed
+@given(st.integers(1, 10), rates, st.floats(0.0, 1000.0))
+def test_a_wait_is_long_enough_and_no_longer(burst: int, rate: float, later: float):
+    limit, buckets, now = Limit("test", burst, rate), Buckets(), NOW + later
+    for _ in range(burst):
+        assert buckets.take(limit, "somebody", now).allowed
+    wait = buckets.take(limit, "somebody", now).wait
+    assert not buckets.take(limit, "somebody", now + wait * 0.99).allowed
+    # Told to the microsecond, as the services tell it to Redis.
+    assert buckets.take(limit, "somebody", round(now + wait, 6)).allowed
 
 
 def test_memory_forgets_those_who_asked_longest_ago(monkeypatch: pytest.MonkeyPatch):

@@ -150,10 +150,11 @@ def test_headers_that_are_not_as_issued_are_refused_although_signed(
 @pytest.mark.parametrize(
     ("at", "reason"),
     [
-        (NOW - 30, None),
-        (NOW - 31, "not yet valid"),
+        (1_799_999_970.0, None),
+        (1_799_999_969.999, "not yet valid"),
         (NOW + LIFE + 29, None),
-        (NOW + LIFE + 30, "expired"),
+        (1_800_000_269.999, None),
+        (1_800_000_270.0, "expired"),
     ],
 )
 def test_a_token_is_good_for_its_life_and_the_skew_whether_seen_before_or_not(
@@ -257,7 +258,7 @@ def test_other_text_is_refused_without_another_error(text: str):
 
 @pytest.mark.parametrize("text", ["a.b.c", ".", "..", "e30", "e30.e30.", "bnVsbA.e30.AAAA"])
 def test_what_has_the_form_but_no_header_is_refused(text: str):
-    with pytest.raises(BadToken, match="malformed|header"):
+    with pytest.raises(BadToken, match=r"malformed|header"):
         tokens().verify(text, RING, NOW)
 
 
