@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tarslab import (
         admin,
+        chaos,
         charts,
         dashboards,
         errors,
@@ -28,6 +29,7 @@ __version__ = "0.1.0"
 
 _ROOMS = (
     "admin",
+    "chaos",
     "charts",
     "dashboards",
     "errors",
@@ -61,6 +63,7 @@ __all__ = [
     "Study",
     "TarslabError",
     "admin",
+    "chaos",
     "charts",
     "dashboards",
     "errors",

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from tarslab import __version__
+from tarslab.chaos.load.cli import app as load
 from tarslab.errors import NoTrials
 from tarslab.messages import errors_as_messages, warnings_as_messages
 from tarslab.stack.cli import app as stack
@@ -26,6 +27,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(stack, name="stack")
+app.add_typer(load, name="load")
 
 Out = Annotated[Path, typer.Option("-o", "--out", help="Folder for the pages.")]
 Timeout = Annotated[float, typer.Option(help="Seconds that one notebook may take.", min=1)]

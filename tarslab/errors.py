@@ -9,7 +9,9 @@
     ├── StudyNotFound   no study of this name, or no storage of studies there
     ├── BadStudy        a storage of studies that cannot be read
     ├── NotebookFailed  a notebook whose execution stopped
-    └── StackFailed     a stack that does not come up, or is down
+    ├── StackFailed     a stack that does not come up, or is down
+    ├── AdminError      what an admin API answered; its children are in tarslab.admin
+    └── LoadFailed      a run of load that did not start, or broke off; in tarslab.chaos.load
 
     LogWarning          part of a file could not be used; the rest was read
 

@@ -1,0 +1,1 @@
+"""The embedded engine: a process of its own that sends the requests."""
