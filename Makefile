@@ -41,7 +41,7 @@ lock:  ## Pin the dependencies anew
 	$(PYTHON) -m venv build/lock
 	build/lock/bin/pip install -q --disable-pip-version-check uv
 	build/lock/bin/uv pip compile pyproject.toml --extra dev --extra bench --universal --python-version 3.11 \
-	  --generate-hashes --no-emit-index-url --no-header -q -o requirements.lock
+	  --generate-hashes --no-strip-extras --no-emit-index-url --no-header -q -o requirements.lock
 
 clean:  ## Remove what the other targets made
 	rm -rf .venv reports build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage*
