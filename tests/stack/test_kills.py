@@ -196,7 +196,7 @@ class Share:
         for one of many in the future.
         """
         with self._lock:
-            clock.advance(0.5)
+            clock.advance(0.05)
 
     def acknowledged(self) -> None:
         """A write was answered well."""
