@@ -17,8 +17,9 @@ test: $(INSTALLED) browser  ## Lint, check types, and run every test and noteboo
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n 2 --dist loadscope --ignore tests/stack --ignore tests/admin
-	$(BIN)/pytest -n 2 --dist loadscope --cov --cov-report= tests/stack tests/admin
+	$(BIN)/pytest -n 2 --dist loadscope \
+	  --ignore tests/admin --ignore tests/dashboards --ignore tests/stack
+	$(BIN)/pytest -n 2 --dist loadscope --cov --cov-report= tests/admin tests/dashboards tests/stack
 	$(BIN)/coverage report
 
 bench: $(INSTALLED)  ## Measure tarslab beside its peers and write docs/benchmarks.md (some 12 minutes)

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from tarslab import __version__
 from tarslab.chaos.load.cli import app as load
+from tarslab.dashboards.cli import app as dashboard
 from tarslab.errors import NoTrials
 from tarslab.messages import errors_as_messages, warnings_as_messages
 from tarslab.stack.cli import app as stack
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 app.add_typer(stack, name="stack")
 app.add_typer(load, name="load")
+app.add_typer(dashboard, name="dashboard")
 
 Out = Annotated[Path, typer.Option("-o", "--out", help="Folder for the pages.")]
 Timeout = Annotated[float, typer.Option(help="Seconds that one notebook may take.", min=1)]

@@ -13,8 +13,16 @@ from tarslab.charts import offline
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/statistics.md", "docs/automl.md"])
-def test_an_example_prints_what_the_document_says(document: str) -> None:
+EXAMPLES = ("README", "docs/quickstart", "docs/statistics", "docs/automl", "docs/admin-api")
+
+
+@pytest.mark.parametrize("document", [f"{name}.md" for name in EXAMPLES])
+def test_an_example_prints_what_the_document_says(
+    document: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As in a clone, which it may write into.
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").symlink_to(ROOT / "data")
     text = (ROOT / document).read_text()
     code, output = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", text, re.DOTALL)[0]
     printed = io.StringIO()

@@ -89,7 +89,7 @@ class _Client(Resource[R]):
             "ca_bundle": ca_bundle,
         }
         credentials = find(Given.of("the arguments", members), profile, allow_http=allow_http)
-        self._credentials = credentials
+        self.credentials = credentials
         exchange = Exchange(credentials.url, retries)
         super().__init__(self._runner_type(exchange, credentials, timeout, transport))
         self.agents = Agents(self._runner)
@@ -105,7 +105,7 @@ class _Client(Resource[R]):
     @property
     def url(self) -> str:
         """Of the API."""
-        return self._credentials.url
+        return self.credentials.url
 
     @property
     def mode(self) -> str | None:
@@ -143,7 +143,7 @@ class _Client(Resource[R]):
         return self._ask("GET", "/auth/me", Me)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self._credentials}>"
+        return f"<{type(self).__name__} of {self.credentials}>"
 
 
 class AdminClient(_Client[Blocking]):

@@ -1,6 +1,58 @@
-"""ipywidgets applications: they hold controls and state, and compute nothing themselves."""
+"""ipywidgets applications: they hold controls and state, and compute nothing themselves.
 
-from tarslab.dashboards.automl import AutoMLDashboard, automl
-from tarslab.dashboards.training import TrainingDashboard, training
+Each loads when it is first used: what one is made with is not needed for another.
+"""
 
-__all__ = ["AutoMLDashboard", "TrainingDashboard", "automl", "training"]
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tarslab.dashboards.automl import AutoMLDashboard, automl
+    from tarslab.dashboards.operator import OperatorDashboard, operator
+    from tarslab.dashboards.training import TrainingDashboard, training
+
+_MODULES = {
+    "AutoMLDashboard": "automl",
+    "OperatorDashboard": "operator",
+    "TrainingDashboard": "training",
+    "automl": "automl",
+    "operator": "operator",
+    "training": "training",
+}
+
+__all__ = [
+    "AutoMLDashboard",
+    "OperatorDashboard",
+    "TrainingDashboard",
+    "automl",
+    "operator",
+    "training",
+]
+
+
+class _Door(ModuleType):
+    """A package whose functions are not replaced by the modules of the same names.
+
+    That is what an import of ``tarslab.dashboards.training`` would do to ``training``.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _MODULES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Door
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'tarslab.dashboards' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

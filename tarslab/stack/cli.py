@@ -1,7 +1,9 @@
 """``tarslab stack``: a stack that stays up without a program that holds it."""
 
 import os
+import shlex
 import signal
+import sys
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -126,6 +128,26 @@ def status(
 
 
 @app.command()
+def env(name: Name = "default") -> None:
+    """Print the variables by which the other commands find a stack and sign in to it.
+
+    For a shell, and not for a screen, since the admin's password is among them:
+
+    eval "$(tarslab stack env)"
+    """
+    with errors_as_messages():
+        if sys.stdout.isatty():
+            raise BadArgument(
+                "this would show the admin's password; let the shell take it: "
+                'eval "$(tarslab stack env)"'
+            )
+        stack = _attached(name)
+        known = {"URL": stack.url, "USERNAME": "admin", "PASSWORD": stack.admin_password}
+    for variable, value in known.items():
+        typer.echo(f"export TARSLAB_{variable}={shlex.quote(value)}")
+
+
+@app.command()
 def logs(
     service: Annotated[
         str | None,
@@ -233,7 +255,7 @@ def _password(stack: "Stack", shown: bool) -> str:
     if shown:
         return escape(stack.admin_password)
     # What a program's output goes to may be read by others.
-    return "as when it was first up, in secrets.json there"
+    return "as when it was first up; tarslab stack env has it for the shell"
 
 
 def _show(line: str, of: str, files: Mapping[str, TextIO]) -> None:

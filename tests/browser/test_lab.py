@@ -132,3 +132,12 @@ def test_a_box_over_trials_selects_them_for_python(notebook) -> None:
     page.mouse.up()
     expect(page.get_by_text("40 of 40 trials selected")).not_to_be_visible()
     expect(page.get_by_text(re.compile(r"^[12]\d of 40 trials selected"))).to_be_visible()
+    faded = page.locator(".vega-embed svg .mark-symbol.role-mark path[opacity='0.08']")
+    expect(faded.first).to_be_attached()
+
+    # What a range leaves out is not drawn any more.
+    drawn = points.count()
+    page.get_by_text("Hyperparameters", exact=True).click()
+    page.locator(".noUi-handle-lower").press("PageUp")
+    expect(points).not_to_have_count(drawn)
+    expect(page.get_by_text(re.compile(r"^\d+ of 40 trials selected"))).to_be_visible()

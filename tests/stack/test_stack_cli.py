@@ -19,7 +19,7 @@ from tarslab.stack import Stack
 from tarslab.stack.places import Place
 from tests.stack.waiting import alive, wait_until_gone
 
-COMMANDS = ("up", "status", "logs", "down", "cleanup")
+COMMANDS = ("up", "status", "env", "logs", "down", "cleanup")
 
 
 class Tarslab(Protocol):
@@ -64,7 +64,7 @@ def test_a_stack_from_up_to_down(tarslab: Tarslab, tmp_path: Path) -> None:
     place = Place(tmp_path / "tarslab" / "stacks" / "default")
     kept = place.secrets()
     assert not [secret for secret in kept.values() if secret in up.stdout + up.stderr]
-    assert "as when it was first up, in secrets.json" in up.stdout
+    assert "as when it was first up; tarslab stack env has it" in up.stdout
 
     known = json.loads(tarslab("status", "--json").stdout)
     assert known["ready"] is True
@@ -73,6 +73,10 @@ def test_a_stack_from_up_to_down(tarslab: Tarslab, tmp_path: Path) -> None:
     assert httpx.post(f"{known['url']}/auth/login", json=body).status_code == 200
     with Redis.from_url(kept["redis_url"]) as redis:
         redis.set("written", "before")
+    environment = tarslab("env").stdout
+    sign_in = 'eval "$1"; exec "$2" -m tarslab stack cleanup --dry-run'
+    shell = ["sh", "-c", sign_in, "sh", environment, sys.executable]
+    assert subprocess.run(shell, capture_output=True, check=False).returncode == 0
 
     again = tarslab("up")
     assert again.returncode == 2
@@ -126,20 +130,20 @@ def test_a_name_is_no_path(tarslab: Tarslab, name: str) -> None:
 
 def test_a_password_that_is_made_is_shown_on_a_terminal(tarslab: Tarslab, tmp_path: Path) -> None:
     del tarslab
-    screen, terminal = pty.openpty()
-    with subprocess.Popen(
-        [sys.executable, "-m", "tarslab", "stack", "up"],
-        stdin=subprocess.DEVNULL,
-        stdout=terminal,
-        stderr=terminal,
-    ) as process:
-        os.close(terminal)
-        shown = _read_all(screen)
-    assert process.returncode == 0
+    code, shown = _on_a_terminal("up")
+    assert code == 0
     place = Place(tmp_path / "tarslab" / "stacks" / "default")
     password = place.secrets()["admin_password"]
     assert password in shown
     assert not [path for path in place.logs().values() if password in path.read_text()]
+
+
+def test_the_variables_of_a_stack_are_for_a_shell_and_not_for_a_screen(tarslab: Tarslab) -> None:
+    assert tarslab("up").returncode == 0
+    code, shown = _on_a_terminal("env")
+    assert code == 2
+    assert "this would show the admin's password" in shown
+    assert "TARSLAB_PASSWORD" not in shown
 
 
 def test_a_password_of_the_environment_is_the_admins(tarslab: Tarslab, tmp_path: Path) -> None:
@@ -230,6 +234,20 @@ def _write_log(tmp_path: Path, name: str, text: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     return path
+
+
+def _on_a_terminal(command: str) -> tuple[int, str]:
+    """The exit code, and what is shown."""
+    screen, terminal = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "tarslab", "stack", command],
+        stdin=subprocess.DEVNULL,
+        stdout=terminal,
+        stderr=terminal,
+    ) as process:
+        os.close(terminal)
+        shown = _read_all(screen)
+    return process.returncode, shown
 
 
 def _read_all(screen: int) -> str:
