@@ -21,6 +21,7 @@ test: $(INSTALLED) browser  ## Lint, check types, and run every test and noteboo
 	  --ignore tests/admin --ignore tests/dashboards --ignore tests/stack
 	$(BIN)/pytest -n 2 --dist loadscope --cov --cov-report= tests/admin tests/dashboards tests/stack
 	$(BIN)/coverage report
+	$(BIN)/coverage report --include "tarslab/dashboards/*" --fail-under 85 --format total
 
 bench: $(INSTALLED)  ## Measure tarslab beside its peers and write docs/benchmarks.md (some 12 minutes)
 	$(BIN)/python -m tests.benchmarks

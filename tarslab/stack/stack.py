@@ -123,9 +123,12 @@ class Stack:
             )
         return self._admin_password
 
-    def status(self) -> tuple[ProcessStatus, ...]:
-        """Each process as it is now: a service that was ready is asked whether it still is."""
-        return self._ask("status")
+    def status(self, name: str | None = None) -> tuple[ProcessStatus, ...]:
+        """Each process as it is now: a service that was ready is asked whether it still is.
+
+        name: only this process.
+        """
+        return tuple(one for one in self._ask("status", name) if name in (None, one.name))
 
     def logs(self, name: str, lines: int | None = None) -> str:
         """The log of a process (or of ``"supervisor"``): its last lines, by default all."""
@@ -216,8 +219,9 @@ class Stack:
     ) -> tuple[ProcessStatus, ...]:
         request: dict[str, object] = {"action": action, **more}
         if name is not None:
-            known = [one.name for one in self.status()]
-            if name not in known:
+            state = self._place.state()
+            known = [] if state is None else [one["name"] for one in state["processes"]]
+            if known and name not in known:
                 raise BadArgument(f"name must be one of {', '.join(known)}, not {name!r}")
             request["name"] = name
         try:

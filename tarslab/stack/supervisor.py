@@ -162,7 +162,8 @@ class Supervisor:
 
     async def _do(self, action: str, name: str = "", grace: float = GRACE) -> None:
         if action == "status":
-            await asyncio.gather(*(process.look() for process in self._processes.values()))
+            asked = [self._processes[name]] if name else self._processes.values()
+            await asyncio.gather(*(process.look() for process in asked))
             return
         process = self._processes[name]
         if action in ("stop", "restart"):
