@@ -25,10 +25,11 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 import tarslab as tl
 from tarslab import bundled
 from tarslab.errors import BadLog
-from tarslab.runs.formats import tfevents
+from tarslab.runs.formats import parallel, tfevents
 from tarslab.runs.formats.tfevents import frames, kernels, reading
 from tarslab.runs.formats.tfevents.events import MALFORMED, EventReader
-from tarslab.runs.recording import Recording
+from tarslab.runs.recording import Recording, Series
+from tarslab.runs.vocabulary import metric_order, translate
 
 Read = Callable[[list[Path]], Recording]
 
@@ -450,3 +451,51 @@ def test_large_logs_are_read_by_the_compiled_pass(monkeypatch) -> None:
     ((recording,),) = tfevents.read_all([[RECORDED[0]]])
     assert recording.series
     assert sum(fed) >= RECORDED[0].stat().st_size
+
+
+@pytest.fixture
+def read_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of any size share memory, and two threads read them."""
+    monkeypatch.setattr(tfevents, "COMPILED_PAYS", 1)
+    monkeypatch.setattr(tfevents, "TURNS_PAY", 1)
+    monkeypatch.setattr(parallel, "cores", lambda: 2)
+
+
+@pytest.mark.usefixtures("read_in_turn")
+def test_large_runs_lie_one_after_the_other_and_need_not_be_copied() -> None:
+    read_all = tfevents.read_all([[path] for path in RECORDED])
+    recordings = [recording for (recording,) in read_all]
+    for path, recording in zip(RECORDED, recordings, strict=True):
+        assert_same(recording, tfevents.read([path]))
+    metrics = [translate(frozenset(recording.series)) for recording in recordings]
+    every = [
+        recording.series[tag]
+        for recording, names in zip(recordings, metrics, strict=True)
+        for tag in sorted(recording.series, key=lambda tag: metric_order(names[tag][0]))
+    ]
+    assert np.shares_memory(Series.joined(every, copy=False).value, every[0].value)
+
+
+@pytest.mark.usefixtures("read_in_turn")
+def test_a_run_that_is_gone_or_has_no_or_many_files_takes_its_turn(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    homes = [[path] for path in RECORDED[:6]]
+    homes[1:1] = [[tmp_path / "gone"], [tmp_path / "empty"], RECORDED[6:9]]
+    for paths, (recording,) in zip(homes, tfevents.read_all(homes), strict=True):
+        assert_same(recording, tfevents.read(paths))
+
+
+@pytest.mark.usefixtures("read_in_turn")
+def test_runs_with_more_rows_than_was_thought_have_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "BYTES_A_SCALAR", 1_000_000)
+    homes = [[path] for path in RECORDED]
+    for paths, (recording,) in zip(homes, tfevents.read_all(homes), strict=True):
+        assert_same(recording, tfevents.read(paths))
+
+
+def assert_same(one: Recording, other: Recording) -> None:
+    assert one.warnings == other.warnings
+    assert list(one.series) == list(other.series)
+    for tag, series in one.series.items():
+        for column, expected in zip(series, other.series[tag], strict=True):
+            np.testing.assert_array_equal(column, expected)

@@ -34,7 +34,11 @@ def in_processes(name: str, read: Read, homes: Sequence[Paths]) -> Iterator[list
 
 
 def in_threads(
-    name: str, read: Read, homes: Sequence[Paths], prepared: Callable[[Paths], Read] | None = None
+    name: str,
+    read: Read,
+    homes: Sequence[Paths],
+    prepared: Callable[[Paths], Read] | None = None,
+    most_a_task: int = MOST_HOMES_A_TASK,
 ) -> Iterator[list[Recording]]:
     """What ``read`` makes of the files of each home; for readers that release the GIL.
 
@@ -47,7 +51,7 @@ def in_threads(
         return [careful(name, read_one, paths) for paths in task]
 
     # To hand over a task takes about as long as to read a small file.
-    size = max(1, min(MOST_HOMES_A_TASK, len(homes) // (4 * cores())))
+    size = max(1, min(most_a_task, len(homes) // (4 * cores())))
     tasks = [homes[start : start + size] for start in range(0, len(homes), size)]
     if len(tasks) < 2 or cores() == 1:
         yield from chain.from_iterable(map(read_several, tasks))

@@ -19,7 +19,7 @@ from tarslab.runs.formats.tfevents.gathering import Gatherer
 from tarslab.runs.recording import Series, Unfinished
 
 if TYPE_CHECKING:
-    from tarslab.runs.formats.tfevents.scanning import MemoryOfThread, Scanner
+    from tarslab.runs.formats.tfevents.scanning import Scanner, SharedMemory
 
 Bytes = NDArray[np.uint8]
 
@@ -27,6 +27,8 @@ Bytes = NDArray[np.uint8]
 COMPILED_PAYS = 1_000_000
 # Above it two threads read a file.
 SPLIT_PAYS = 16_000_000
+# No event of one scalar is shorter than that with a tag of one byte: frame, wall time, summary.
+BYTES_A_SCALAR = 37
 # Fits into the processor's cache, and hides what a call costs.
 PIECE = 1 << 20
 
@@ -47,7 +49,7 @@ def read_file(
     *,
     compiled: bool = False,
     split: bool = False,
-    shared: "MemoryOfThread | None" = None,
+    shared: "SharedMemory | None" = None,
 ) -> EventFile:
     """All sound events of a file.
 
@@ -65,16 +67,17 @@ def read_file(
     return EventFile(reader.started, reader.series(), reader.config, warning)
 
 
-def new_reader(compiled: bool, shared: "MemoryOfThread | None" = None) -> Reader:
+def new_reader(compiled: bool, shared: "SharedMemory | None" = None) -> Reader:
     """A reader of small files, or of large ones."""
     return _scanner(shared) if compiled else Gatherer()
 
 
-def memory_to_share() -> "MemoryOfThread":
-    """What reading many large files is quicker with."""
-    from tarslab.runs.formats.tfevents.scanning import MemoryOfThread
+def memory_to_share(size: int) -> "SharedMemory":
+    """What reading many large files, of so many bytes in all, is quicker with."""
+    from tarslab.runs.formats.tfevents.scanning import ColumnsInTurn, SharedMemory
 
-    return MemoryOfThread(PIECE)
+    # Memory that is not used is not taken.
+    return SharedMemory(PIECE, ColumnsInTurn(size // BYTES_A_SCALAR))
 
 
 def warning_of(path: Path, damage: str | None, reached: int, size: int) -> str | None:
@@ -140,7 +143,7 @@ def _middle(file: FileIO, size: int) -> int:
     return size // 2 + place if place < len(piece) else size
 
 
-def _scanner(shared: "MemoryOfThread | None" = None) -> "Scanner":
+def _scanner(shared: "SharedMemory | None" = None) -> "Scanner":
     from tarslab.runs.formats.tfevents.scanning import Scanner
 
     return Scanner(shared.memory if shared else None)

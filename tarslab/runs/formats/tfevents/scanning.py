@@ -1,6 +1,9 @@
 """The scalars of an event file by the compiled pass."""
 
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -172,7 +175,8 @@ class Memory:
         self._ahead = ahead
         self.rows = _Rows.empty(0)
         self.odd = np.empty((0, 4), np.int64)
-        self._columns = Series.of([], [], [])
+        self.columns: Callable[[int], Series] = _columns
+        """Gives columns of so many rows, to keep."""
 
     def has_room(self, held: int, more: int) -> bool:
         """Whether so many rows fit behind those that are held."""
@@ -185,24 +189,56 @@ class Memory:
         if rows > len(self.odd):
             self.odd = np.empty((rows, 4), np.int64)
 
-    def columns(self, rows: int) -> Series:
-        """Columns to keep, from a larger piece of memory."""
-        if rows > self._columns.points:
-            size = max(rows, self._ahead)
-            self._columns = Series(np.empty(size, np.int64), np.empty(size), np.empty(size))
-        taken, self._columns = (
-            self._columns.take(slice(rows)),
-            self._columns.take(slice(rows, None)),
-        )
-        return taken
 
+class SharedMemory(threading.local):
+    """What many files are read into: for each thread a ``Memory`` and a buffer for their bytes, and
+    for all of them one set of columns, in which the runs lie in their order.
 
-class MemoryOfThread(threading.local):
-    """For each thread that asks a ``Memory``, and what the bytes of files are read into."""
+    The tables are then these columns, and nothing is copied.
+    """
 
-    def __init__(self, buffer_size: int) -> None:
+    def __init__(self, buffer_size: int, columns: "ColumnsInTurn") -> None:
         self.memory = Memory(ROWS_AHEAD)
         self.buffer = np.empty(buffer_size, np.uint8)
+        self._columns = columns
+
+    @contextmanager
+    def turn(self, number: int) -> Iterator[None]:
+        """Read run ``number``; its rows wait until all runs before it have theirs."""
+        self.memory.columns = partial(self._columns.take, number)
+        try:
+            yield
+        finally:
+            self._columns.end(number)
+
+
+class ColumnsInTurn:
+    """Columns of which each run gets a stretch when it is its turn."""
+
+    def __init__(self, rows: int) -> None:
+        self._free = _columns(rows)
+        self._turn = 0
+        self._changed = threading.Condition()
+
+    def take(self, number: int, rows: int) -> Series:
+        """The next rows, once it is the turn of run ``number``."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._turn == number)
+            if rows > self._free.points:
+                self._free = _columns(max(rows, ROWS_AHEAD))
+            taken, self._free = self._free.take(slice(rows)), self._free.take(slice(rows, None))
+        return taken
+
+    def end(self, number: int) -> None:
+        """Let the next run have its turn, which each must have once."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._turn == number)
+            self._turn += 1
+            self._changed.notify_all()
+
+
+def _columns(rows: int) -> Series:
+    return Series(np.empty(rows, np.int64), np.empty(rows), np.empty(rows))
 
 
 class _Rows(NamedTuple):
