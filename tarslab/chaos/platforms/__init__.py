@@ -1,0 +1,64 @@
+"""Where faults are done: the embedded stack on this machine, or a Kubernetes cluster.
+
+Everything loads when it is first used.
+"""
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tarslab.chaos.platforms.errors import PlatformFailed, PlatformGone
+    from tarslab.chaos.platforms.kubernetes import KubernetesPlatform
+    from tarslab.chaos.platforms.local import LocalPlatform
+    from tarslab.chaos.platforms.platform import Call, Platform, Unit
+
+_NAMES = {
+    "Call": "platform",
+    "KubernetesPlatform": "kubernetes",
+    "LocalPlatform": "local",
+    "Platform": "platform",
+    "PlatformFailed": "errors",
+    "PlatformGone": "errors",
+    "Unit": "platform",
+}
+
+__all__ = [
+    "Call",
+    "KubernetesPlatform",
+    "LocalPlatform",
+    "Platform",
+    "PlatformFailed",
+    "PlatformGone",
+    "Unit",
+    "connect",
+]
+
+
+def connect(reference: Mapping[str, Any]) -> "Platform":
+    """The platform of a ``reference()``; PlatformGone where it is not there any more."""
+    from tarslab.chaos.platforms.errors import PlatformFailed
+
+    kind, where = reference.get("kind"), {k: v for k, v in reference.items() if k != "kind"}
+    if kind == "local":
+        from tarslab.chaos.platforms.local import LocalPlatform
+
+        return LocalPlatform.at(**where)
+    if kind == "kubernetes":
+        from tarslab.chaos.platforms.kubernetes import KubernetesPlatform
+
+        found: Platform = KubernetesPlatform(**where)
+        return found
+    raise PlatformFailed(f"a platform of the kind {kind!r} is not known")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _NAMES:
+        value = getattr(import_module(f"{__name__}.{_NAMES[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
