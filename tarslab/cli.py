@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from tarslab import __version__
+from tarslab.chaos.cli import app as chaos
 from tarslab.chaos.load.cli import app as load
 from tarslab.dashboards.cli import app as dashboard
 from tarslab.errors import NoTrials
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 app.add_typer(stack, name="stack")
 app.add_typer(load, name="load")
+app.add_typer(chaos, name="chaos")
 app.add_typer(dashboard, name="dashboard")
 
 Out = Annotated[Path, typer.Option("-o", "--out", help="Folder for the pages.")]

@@ -11,7 +11,14 @@
     ├── NotebookFailed  a notebook whose execution stopped
     ├── StackFailed     a stack that does not come up, or is down
     ├── AdminError      what an admin API answered; its children are in tarslab.admin
-    └── LoadFailed      a run of load that did not start, or broke off; in tarslab.chaos.load
+    └── of tarslab.chaos, where they stand:
+        ├── LoadFailed        a run of load that did not start, or broke off
+        ├── ExperimentFailed  an experiment that broke off; .result has what was measured
+        ├── SearchFailed      a search that did not come as far as it had to
+        ├── Refused           a fault that the guard rails do not let through
+        ├── Overran           a fault that was undone before its end
+        ├── PlatformFailed    a platform that did not do what a fault asked of it
+        └── ProbesFailed      probes that could not be started, or broke off
 
     LogWarning          part of a file could not be used; the rest was read
 

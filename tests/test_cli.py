@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
@@ -18,8 +19,18 @@ from tarslab import bundled, doctor
 ENDLESS = "import threading; threading.Event().wait()"
 
 
+@contextmanager
+def started_by(command: list[str], cwd: Path | None = None) -> Iterator["subprocess.Popen[str]"]:
+    """A command while it runs, which it does no more at the end of the block."""
+    with subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.1)
@@ -89,10 +100,11 @@ def test_an_interrupt_stops_the_kernels_and_the_notebooks_that_wait(tmp_path: Pa
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
         nbformat.write(notebook, path)
     command = [sys.executable, "-m", "tarslab", "report", *map(str, notebooks)]
-    with subprocess.Popen([*command, "-o", str(tmp_path / "out")]) as process:
+    with started_by([*command, "-o", str(tmp_path / "out")]) as process:
         wait_until(lambda: started.exists() and started.read_text() != "")
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=20) != 0
+        process.communicate(timeout=60)
+    assert process.returncode != 0
     kernel = int(started.read_text())
     wait_until(lambda: not alive(kernel))
 
@@ -205,10 +217,10 @@ def test_a_search_that_is_stopped_leaves_no_kernel_and_can_go_on(tmp_path: Path,
     write_trainer(tmp_path / "train.ipynb", tell, ENDLESS)
     command = [sys.executable, "-m", "tarslab", "tune", "train.ipynb", "--metric", "loss"]
     command += ["-s", "x=0..1", "--trials", "2"]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+    with started_by(command, cwd=tmp_path) as process:
         wait_until(lambda: started.exists() and started.read_text() != "")
         process.send_signal(how)
-        said, _ = process.communicate(timeout=30)
+        said, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "stopped; the same command goes on with 'train' in study.log" in said
     kernel = int(started.read_text())

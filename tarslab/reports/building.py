@@ -13,7 +13,7 @@ from tarslab.errors import BadArgument, NotebookFailed
 from tarslab.reports import parameters
 from tarslab.reports.execution import Execution, execute, stop_all
 from tarslab.reports.normalising import normalise
-from tarslab.reports.page import TEMPLATES, Summary, page, summary, template
+from tarslab.reports.page import Summary, page, style, summary, template
 from tarslab.reports.provenance import provenance
 
 AT_ONCE = 2
@@ -115,7 +115,7 @@ def build(
         "index.html.j2",
         reports=reports,
         failed=sum(report.error is not None for report in reports),
-        style=(TEMPLATES / "style.css").read_text(encoding="utf-8"),
+        style=style(),
     )
     (out / "index.html").write_text(index, encoding="utf-8")
     return reports

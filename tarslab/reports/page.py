@@ -2,6 +2,7 @@
 
 import copy
 import json
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -54,7 +55,7 @@ def page(
     resources = {
         "tarslab": {
             "title": title,
-            "style": (TEMPLATES / "style.css").read_text(encoding="utf-8"),
+            "style": style(),
             "provenance": provenance,
             "times": times,
             "error": error,
@@ -64,7 +65,7 @@ def page(
     # The exporter parses and writes its result anew: what must stay as it is comes after.
     for number, chart in enumerate(charts):
         html = html.replace(PLACEHOLDER.format(number=number), chart)
-    return html.replace("</body>", f"{_vega_script() if charts else ''}</body>")
+    return html.replace("</body>", f"{vega_script() if charts else ''}</body>")
 
 
 def template(name: str, **values: Any) -> str:
@@ -79,19 +80,34 @@ def template(name: str, **values: Any) -> str:
     return environment.get_template(name).render(**values)
 
 
+def figure(data: Mapping[str, Any]) -> str:
+    """A chart's MIME bundle as HTML: its picture, and what the script draws in its place."""
+    spec = json.dumps(data[offline.VEGALITE_MIME], separators=(",", ":"))
+    still, spec = data.get("image/svg+xml", ""), spec.replace("</", "<\\/")
+    return (
+        f'<figure class="chart"><div class="still">{still}</div>'
+        f'<script type="application/vnd.vegalite+json">{spec}</script></figure>'
+    )
+
+
+def style() -> str:
+    """The style of all pages."""
+    return (TEMPLATES / "style.css").read_text(encoding="utf-8")
+
+
+def vega_script() -> str:
+    """The script that draws the charts of a page, and all that it needs."""
+    snippet = (TEMPLATES / "draw_charts.js").read_text(encoding="utf-8")
+    bundle = offline.vega_bundle(snippet).replace("</script", "<\\/script")
+    return f'<script type="module">{bundle}</script>'
+
+
 def _take_out_charts(notebook: NotebookNode) -> tuple[NotebookNode, list[str]]:
     """The notebook with a placeholder for every chart, and the charts' HTML."""
     notebook, charts = copy.deepcopy(notebook), []
     for data in _outputs(notebook):
         if offline.VEGALITE_MIME in data:
-            spec = json.dumps(data[offline.VEGALITE_MIME], separators=(",", ":"))
-            charts.append(
-                '<figure class="chart"><div class="still">'
-                + data.get("image/svg+xml", "")
-                + '</div><script type="application/vnd.vegalite+json">'
-                + spec.replace("</", "<\\/")
-                + "</script></figure>"
-            )
+            charts.append(figure(data))
             data.clear()
             data["text/html"] = PLACEHOLDER.format(number=len(charts) - 1)
     return notebook, charts
@@ -104,12 +120,6 @@ def _outputs(notebook: NotebookNode) -> list[NotebookNode]:
         for output in cell.get("outputs", [])
         if "data" in output
     ]
-
-
-def _vega_script() -> str:
-    snippet = (TEMPLATES / "draw_charts.js").read_text(encoding="utf-8")
-    bundle = offline.vega_bundle(snippet).replace("</script", "<\\/script")
-    return f'<script type="module">{bundle}</script>'
 
 
 class _MathRenderer(IPythonRenderer):

@@ -171,7 +171,7 @@ def compare(
     from tarslab.chaos.load.results import NOT_VALID, LoadResult
 
     with errors_as_messages():
-        limit = None if fail_if_worse is None else _share(fail_if_worse)
+        limit = None if fail_if_worse is None else share(fail_if_worse)
         results = LoadResult.load(before), LoadResult.load(after)
         change = compared(*results, metric=metric, quantile=quantile)
     Console().print(str(change), soft_wrap=True, highlight=False, markup=False)
@@ -251,7 +251,7 @@ def _load_flows(path: Path | None) -> None:
     cloudpickle.register_pickle_by_value(module)
 
 
-def _share(text: str) -> float:
+def share(text: str) -> float:
     with suppress(ValueError):
         number = float(text.removesuffix("%"))
         share = number / 100 if text.endswith("%") else number

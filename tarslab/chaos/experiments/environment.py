@@ -1,0 +1,27 @@
+"""Where and with what something was measured."""
+
+import os
+import platform as machine
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import tarslab
+from tarslab.cores import cores
+
+if TYPE_CHECKING:
+    from tarslab.chaos.platforms import Platform
+
+PACKAGES = ("aiohttp", "chaostoolkit-lib", "kubernetes", "pyarrow", "uvicorn")
+
+
+def environment(platform: "Platform") -> dict[str, Any]:
+    """Versions, and the machine and platform; no secret, and no name of a host."""
+    return {
+        "tarslab": tarslab.__version__,
+        "python": machine.python_version(),
+        "system": machine.platform(),
+        "cores": cores(),
+        "load_average": [round(each, 2) for each in os.getloadavg()],
+        "packages": {name: version(name) for name in PACKAGES},
+        "platform": platform.describe(),
+    }
