@@ -41,7 +41,7 @@ Timeout = Annotated[float, typer.Option(help="Seconds that one notebook may take
 def demo(out: Out = Path("reports"), timeout: Timeout = 600) -> None:
     """Execute the bundled notebooks on the bundled recordings and write their pages.
 
-    Takes under a minute; open reports/index.html afterwards.
+    Takes a minute or two; open reports/index.html afterwards.
     """
     from tarslab import bundled
 

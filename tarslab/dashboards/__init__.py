@@ -10,23 +10,28 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tarslab.dashboards.automl import AutoMLDashboard, automl
+    from tarslab.dashboards.chaos import ChaosDashboard, chaos
     from tarslab.dashboards.operator import OperatorDashboard, operator
     from tarslab.dashboards.training import TrainingDashboard, training
 
 _MODULES = {
     "AutoMLDashboard": "automl",
+    "ChaosDashboard": "chaos",
     "OperatorDashboard": "operator",
     "TrainingDashboard": "training",
     "automl": "automl",
+    "chaos": "chaos",
     "operator": "operator",
     "training": "training",
 }
 
 __all__ = [
     "AutoMLDashboard",
+    "ChaosDashboard",
     "OperatorDashboard",
     "TrainingDashboard",
     "automl",
+    "chaos",
     "operator",
     "training",
 ]

@@ -10,7 +10,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from tarslab.admin import AdminClient, AsyncAdminClient
-from tarslab.dashboards.operator.home import Home
+from tarslab.dashboards.home import Home
 from tarslab.dashboards.operator.parts import Confirm, Masthead
 from tarslab.dashboards.operator.polling import Poller
 from tarslab.dashboards.operator.session import LEFT, Session, connect, found

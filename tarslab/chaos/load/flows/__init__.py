@@ -5,7 +5,8 @@
         agents = await user.get("/agents", name="agents")
         user.check("agents are listed", agents.ok)
 
-A scenario names its flow by ``exec``. Those that come with tarslab are ``mixed`` and ``jwt``.
+A scenario names its flow by ``exec``. Those that come with tarslab are ``mixed``, ``jwt``
+and ``jwt_thinking``.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 Function = Callable[["User"], Awaitable[object]]
 
 FLOWS: dict[str, "Flow"] = {}
-SHIPPED = ("jwt", "mixed")
+SHIPPED = ("jwt", "jwt_thinking", "mixed")
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 // The twins of shipped.py for k6: the same requests in the same order.
 import exec from 'k6/execution';
 import http from 'k6/http';
-import { check } from 'k6';
+import { check, sleep } from 'k6';
 import { Counter, Trend } from 'k6/metrics';
 
 const TARGET = __ENV.TARSLAB_URL;
@@ -38,12 +38,23 @@ export function mixed() {
 }
 
 export function jwt() {
+  lifeOfAToken(0);
+}
+
+export function jwt_thinking() {
+  lifeOfAToken(1);
+}
+
+function lifeOfAToken(pause) {
   if (logIn()) {
     for (let turn = 0; turn < VERIFICATIONS; turn++) {
+      sleep(pause);
       verify();
     }
+    sleep(pause);
     refresh();
   }
+  sleep(pause);
 }
 
 function isThere() {

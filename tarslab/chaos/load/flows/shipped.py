@@ -3,6 +3,7 @@
 ``shipped.js`` beside this file has their twins for k6: the same requests in the same order.
 """
 
+import asyncio
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -65,11 +66,24 @@ async def jwt(user: "User") -> None:
 
     ``jwt_issue_duration`` has the login and the refresh, ``jwt_verify_duration`` the five.
     """
+    await _life_of_a_token(user)
+
+
+@flow(k6=TWINS)
+async def jwt_thinking(user: "User") -> None:
+    """The same as a person does it, who takes a second between two requests."""
+    await _life_of_a_token(user, pause=1.0)
+
+
+async def _life_of_a_token(user: "User", pause: float = 0.0) -> None:
     session: Session = {}
     if await _log_in(user, session):
         for _ in range(VERIFICATIONS):
+            await asyncio.sleep(pause)
             await _verify(user, session)
+        await asyncio.sleep(pause)
         await _refresh(user, session)
+    await asyncio.sleep(pause)
 
 
 async def _is_there(user: "User", session: Session) -> bool:

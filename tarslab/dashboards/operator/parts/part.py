@@ -5,7 +5,7 @@ from typing import Any
 
 import anywidget
 
-from tarslab.dashboards.operator.home import Home
+from tarslab.dashboards.home import Home
 
 FOLDER = Path(__file__).parent
 
