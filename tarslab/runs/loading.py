@@ -138,18 +138,20 @@ def settle(
     config: Mapping[str, Any],
     restarts: Restarts = "last",
     metrics: Collection[str] | None = None,
+    *,
+    copy: bool = True,
 ) -> tuple[list[Run], list[str]]:
     """The runs of one home from all that was recorded of it, and what could not be used.
 
     ``config`` is what stands in the files beside the logs; ``metrics`` are those to keep of each
-    run, None for all.
+    run, None for all. Without ``copy`` recorded values may be changed: nobody else must hold them.
     """
     problems = [problem for recording in recordings for problem in recording.warnings]
     recordings = [_with_own_tags(recording) for recording in recordings]
     runs = []
     for name in dict.fromkeys(r.run for r in recordings if r.series):
         of_run = [r for r in recordings if r.series and r.run == name]
-        run, more = _run(home, name, of_run, config, restarts, metrics)
+        run, more = _run(home, name, of_run, config, restarts, metrics, copy)
         runs.append(run)
         problems += more
     if not runs and not problems:
@@ -170,7 +172,7 @@ def _read(
     problems: list[str] = []
     for home, recordings in zip(found, read_all(found, wanted), strict=True):
         config, unreadable = config_of(home.folder)
-        settled, unusable = settle(home, recordings, config, restarts, metrics)
+        settled, unusable = settle(home, recordings, config, restarts, metrics, copy=False)
         runs += settled
         problems += [remote.shown_in(problem) for problem in (*unreadable, *unusable)]
     if not runs:
@@ -200,13 +202,14 @@ def _run(
     home_config: Mapping[str, Any],
     restarts: Restarts,
     metrics: Collection[str] | None,
+    copy: bool,
 ) -> tuple[Run, list[str]]:
     """One run from what each format holds of it, and what could not be used."""
     full_name = "/".join(filter(None, (home.name, name)))
     by_tag, problems = _most_trusted(full_name, recordings)
     problems += _missing_episodes(full_name, recordings)
     names = translate(by_tag)
-    named = _named(by_tag, names, metrics)
+    named = _named(by_tag, names, metrics, copy)
     series, restart_problems = _settle_restarts(full_name, named, restarts)
     config = {key: value for r in recordings for key, value in r.config.items()}
     config |= home_config
@@ -282,13 +285,20 @@ def _named(
     by_tag: dict[str, Series],
     names: dict[str, tuple[str, float]],
     metrics: Collection[str] | None,
+    copy: bool,
 ) -> dict[str, Series]:
     """The series under their names, their signs turned where the source negates."""
     return {
-        name: by_tag[tag]._replace(value=by_tag[tag].value * sign) if sign != 1 else by_tag[tag]
+        name: _turned(by_tag[tag], sign, copy) if sign != 1 else by_tag[tag]
         for tag, (name, sign) in names.items()
         if metrics is None or name in metrics
     }
+
+
+def _turned(series: Series, sign: float, copy: bool) -> Series:
+    # Where it lies between its neighbours the table needs no copy of them all.
+    place = None if copy or not series.value.flags.writeable else series.value
+    return series._replace(value=np.multiply(series.value, sign, out=place))
 
 
 def _settle_restarts(
