@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lab browser notebooks lock clean
+.PHONY: help demo test kubernetes bench lab browser notebooks lock clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -22,6 +22,9 @@ test: $(INSTALLED) browser  ## Lint, check types, and run every test and noteboo
 	$(BIN)/pytest -n 2 --dist loadscope --cov --cov-report= tests/admin tests/dashboards tests/stack
 	$(BIN)/coverage report
 	$(BIN)/coverage report --include "tarslab/dashboards/*" --fail-under 85 --format total
+
+kubernetes: $(INSTALLED)  ## Run the tests that need a real cluster (docs/kubernetes.md)
+	tests/kubernetes/run
 
 bench: $(INSTALLED)  ## Measure tarslab beside its peers and write docs/benchmarks.md (some 12 minutes)
 	$(BIN)/python -m tests.benchmarks
@@ -44,6 +47,8 @@ lock:  ## Pin the dependencies anew
 	build/lock/bin/pip install -q --disable-pip-version-check uv
 	build/lock/bin/uv pip compile pyproject.toml --extra dev --extra bench --universal --python-version 3.11 \
 	  --generate-hashes --no-strip-extras --no-emit-index-url --no-header -q -o requirements.lock
+	cd tarslab/stack/kubernetes && ../../../build/lock/bin/uv pip compile requirements.in -c ../../../requirements.lock \
+	  --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements.lock
 
 clean:  ## Remove what the other targets made
 	rm -rf .venv reports build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage*

@@ -10,6 +10,7 @@
     ├── BadStudy        a storage of studies that cannot be read
     ├── NotebookFailed  a notebook whose execution stopped
     ├── StackFailed     a stack that does not come up, or is down
+    ├── PlatformFailed  a cluster or stack that is lost, or did not do what was asked of it
     ├── AdminError      what an admin API answered; its children are in tarslab.admin
     └── of tarslab.chaos, where they stand:
         ├── LoadFailed        a run of load that did not start, or broke off
@@ -17,7 +18,6 @@
         ├── SearchFailed      a search that did not come as far as it had to
         ├── Refused           a fault that the guard rails do not let through
         ├── Overran           a fault that was undone before its end
-        ├── PlatformFailed    a platform that did not do what a fault asked of it
         └── ProbesFailed      probes that could not be started, or broke off
 
     LogWarning          part of a file could not be used; the rest was read
@@ -64,6 +64,10 @@ class NotebookFailed(TarslabError, RuntimeError):
 
 class StackFailed(TarslabError, RuntimeError):
     """A stack does not come up (the message ends with the log), is up already, or is down."""
+
+
+class PlatformFailed(TarslabError, RuntimeError):
+    """What services run on is lost, or could not do what was asked of it."""
 
 
 class LogWarning(UserWarning):

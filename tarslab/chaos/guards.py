@@ -8,10 +8,6 @@ from urllib.parse import urlsplit
 from tarslab.chaos.platforms import Unit
 from tarslab.errors import BadArgument, TarslabError
 
-# Namespaces that keep a cluster going, and what those of its distributions begin with.
-PROTECTED = frozenset({"kube-system", "kube-public", "kube-node-lease"})
-PROTECTED_PREFIXES = ("kube-", "openshift-", "istio-", "cert-manager", "gke-", "calico-")
-
 
 class Refused(TarslabError, PermissionError):
     """A fault that the guard rails do not let through: nothing was touched."""
@@ -52,12 +48,14 @@ class Guard:
 
 def check_cluster(context: str, namespace: str, allow: Iterable[str]) -> None:
     """Refused unless a cluster's context is allowed by name, and the namespace is not protected."""
+    from tarslab.cluster import is_protected
+
     if context not in set(allow):
         raise Refused(
             f"the context {context!r} is not among those that faults are allowed in: name it by "
             f"allow=[{context!r}] if it may be broken"
         )
-    if namespace in PROTECTED or namespace.startswith(PROTECTED_PREFIXES):
+    if is_protected(namespace):
         raise Refused(
             f"the namespace {namespace!r} keeps the cluster going, and is protected: "
             "name that of your services"

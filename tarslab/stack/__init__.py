@@ -1,4 +1,4 @@
-"""The reference T.A.R.S. services on Redis, as processes of this machine, and what keeps them up.
+"""The reference T.A.R.S. services on Redis: processes of this machine, or pods of Kubernetes.
 
 Everything loads when it is first used: a service loads nothing of what supervises it.
 """
@@ -7,12 +7,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tarslab.stack.kubernetes.deploying import Deployment, deploy, undeploy
     from tarslab.stack.places import ProcessStatus
     from tarslab.stack.stack import Stack, up
 
-_NAMES = {"ProcessStatus": "places", "Stack": "stack", "up": "stack"}
+_NAMES = {
+    "Deployment": "kubernetes.deploying",
+    "ProcessStatus": "places",
+    "Stack": "stack",
+    "deploy": "kubernetes.deploying",
+    "undeploy": "kubernetes.deploying",
+    "up": "stack",
+}
 
-__all__ = ["ProcessStatus", "Stack", "up"]
+__all__ = ["Deployment", "ProcessStatus", "Stack", "deploy", "undeploy", "up"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""``tarslab stack``: a stack that stays up without a program that holds it."""
+"""``tarslab stack``: a stack that outlives the program that brought it up, here or in a cluster."""
 
 import os
 import shlex
@@ -6,8 +6,9 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn, TextIO
 
 import typer
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 PASSWORD = "TARSLAB_ADMIN_PASSWORD"
 # Exit codes.
-NOT_READY, NO_STACK = 1, 3
+NOT_READY, NO_STACK, INTERRUPTED = 1, 3, 130
 # Seconds between two looks at a log, or at whether a stack is up.
 LOOK = 0.2
 
@@ -36,6 +37,11 @@ app = typer.Typer(
 )
 
 Name = Annotated[str, typer.Option("--name", help="Of the stack; each has data of its own.")]
+Context = Annotated[str, typer.Option(help="Of the kubeconfig.")]
+Namespace = Annotated[str, typer.Option(help="For the stack alone; made where it is not there.")]
+Kubeconfig = Annotated[
+    Path | None, typer.Option(help="The file; else that of KUBECONFIG, or ~/.kube/config.")
+]
 
 
 @app.command()
@@ -195,6 +201,90 @@ def down(name: Name = "default") -> None:
 
 
 @app.command()
+def deploy(
+    context: Context,
+    namespace: Namespace,
+    image: Annotated[str, typer.Option(help="Of the services: docs/kubernetes.md makes one.")],
+    kubeconfig: Kubeconfig = None,
+    replicas: Annotated[int, typer.Option(help="Pods of each service; Redis has one.", min=1)] = 2,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the manifests instead; nothing is touched.")
+    ] = False,
+) -> None:
+    """Deploy the stack to a namespace of Kubernetes, or bring the one there up to date.
+
+    Says what its pods wait for, until all are ready. The secrets are made once and stay in the
+    cluster. Exit code 2 if it does not get ready, with the reason; 130 if it was stopped: what was
+    applied stays, and the same command goes on.
+    """
+    from tarslab.stack.kubernetes import deploying
+    from tarslab.stack.kubernetes.manifests import SECRET
+
+    def say(line: str) -> None:
+        typer.echo(line, err=True)
+
+    if dry_run:
+        import yaml
+
+        with errors_as_messages():
+            found = deploying.planned(
+                context,
+                namespace,
+                image,
+                kubeconfig=kubeconfig,
+                replicas=replicas,
+                on_progress=say,
+            )
+        typer.echo(f"# And a Secret {SECRET}, which deploy makes: {deploying.HELD}.")
+        typer.echo(yaml.safe_dump_all(found, sort_keys=False), nl=False)
+        return
+    with errors_as_messages(), _stopped(f"what was applied to {namespace} stays", namespace):
+        done = deploying.deploy(
+            context,
+            namespace,
+            image,
+            kubeconfig=kubeconfig,
+            replicas=replicas,
+            on_progress=say,
+        )
+    table = Table.grid(padding=(0, 2))
+    for service, url in done.urls.items():
+        table.add_row(service, url)
+    table.add_row("user", "admin")
+    where = f"--context {shlex.quote(context)} -n {namespace}"
+    path = f"-o jsonpath='{{.data.admin_password}}' {where} | base64 -d"
+    table.add_row("password", escape(f"kubectl get secret {SECRET} {path}"))
+    Console().print(table, soft_wrap=True, highlight=False)
+
+
+@app.command()
+def undeploy(
+    context: Context,
+    namespace: Annotated[str, typer.Option(help="That the stack was deployed to.")],
+    kubeconfig: Kubeconfig = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Remove the stack from a namespace of Kubernetes, its data and secrets too.
+
+    Only what deploy and faults made there; the namespace stays. Exit code 130 if it was stopped:
+    the same command goes on.
+    """
+    from tarslab.stack.kubernetes import deploying
+
+    if not yes:
+        what = f"Remove the stack in {namespace} of {context}, with all that it holds?"
+        typer.confirm(what, abort=True)
+    with errors_as_messages(), _stopped(f"part of what is in {namespace} is removed", namespace):
+        removed = deploying.undeploy(
+            context,
+            namespace,
+            kubeconfig=kubeconfig,
+            on_progress=lambda line: typer.echo(line, err=True),
+        )
+    typer.echo("removed" if removed else f"nothing of a stack is in {namespace}")
+
+
+@app.command()
 def cleanup(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be removed.")
@@ -222,6 +312,20 @@ def cleanup(
     Console().print(table)
     if not done.healthy_after:
         raise typer.Exit(NOT_READY)
+
+
+@contextmanager
+def _stopped(what: str, namespace: str) -> Iterator[None]:
+    """Say how things stand after Ctrl-C."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(
+            f"stopped: {what}; the same command goes on, and tarslab stack undeploy --namespace "
+            f"{namespace} removes all of it",
+            err=True,
+        )
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def _attached(name: str) -> "Stack":

@@ -58,7 +58,7 @@ def launch(
     if redis is not None:
         _check_redis(redis)
     inherited = _environment()
-    chosen = _chosen(settings)
+    chosen = chosen_by_user(settings)
     place.prepare()
     with ExitStack() as held:
         lock = place.lock()
@@ -104,6 +104,42 @@ def launch(
     return Launched(supervisor, control, urls)
 
 
+def new_secrets() -> dict[str, str]:
+    """What the services of a new stack share, and the password of its first user."""
+    lengths = {"secret": 32, "signing_secret": 32, "redis_password": 24, "admin_password": 15}
+    return {name: secrets.token_urlsafe(length) for name, length in lengths.items()}
+
+
+def secrets_of(service: str) -> tuple[str, ...]:
+    """The settings of a service that are secrets."""
+    shared = ("redis_url", "secret")
+    return (*shared, "signing_secret", "admin_password") if service == "orchestration" else shared
+
+
+def told(urls: Mapping[str, str], data: str) -> dict[str, str]:
+    """The settings that each service is told: where it keeps its data, and where the others are."""
+    return {"data": data, "automl_url": urls["automl"], "hypersync_url": urls["hypersync"]}
+
+
+def chosen_by_user(settings: Mapping[str, object]) -> dict[str, str]:
+    """A user's settings as variables; BadArgument where one is the stack's own to say."""
+    for name in settings:
+        if name in OWN:
+            raise BadArgument(f"settings: {name} is the stack's own to say")
+    return as_variables(settings)
+
+
+def as_variables(settings: Mapping[str, object]) -> dict[str, str]:
+    """Settings as the environment of a service."""
+
+    def text(value: object) -> str:
+        if isinstance(value, (list, tuple)):
+            return os.pathsep.join(map(str, value))
+        return str(value)
+
+    return {PREFIX + name.upper(): text(value) for name, value in settings.items()}
+
+
 def _started(
     place: Place, plan: Plan, environment: dict[str, str], kept_open: list[int]
 ) -> "subprocess.Popen[bytes]":
@@ -137,10 +173,9 @@ def _secrets(
             f"admin_password: the stack in {place.folder} has made one already, and keeps it in "
             "secrets.json: leave yours out, or begin anew with another folder"
         )
-    made = {name: secrets.token_urlsafe(32) for name in ("secret", "signing_secret")}
-    made["redis_password"] = secrets.token_urlsafe(24)
-    if admin_password is None and not kept:
-        made["admin_password"] = secrets.token_urlsafe(15)
+    made = new_secrets()
+    if admin_password is not None or kept:
+        del made["admin_password"]
     known = made | kept
     password = known["redis_password"]
     known["redis_url"] = redis or f"redis://:{password}@{HOST}:{port}/0"
@@ -157,21 +192,13 @@ def _of_service(
 ) -> dict[str, str]:
     data = place.folder / name
     data.mkdir(exist_ok=True)
-    settings = {
-        "redis_url": known["redis_url"],
-        "secret": known["secret"],
-        "data": str(data),
-        "clock": str(place.clock),
-        "automl_url": urls["automl"],
-        "hypersync_url": urls["hypersync"],
-        "tether": "1",
-    }
-    if name == "orchestration":
-        settings["signing_secret"] = known["signing_secret"]
-        password = admin_password or known.get("admin_password")
-        if password is not None:
-            settings["admin_password"] = password
-    return {PREFIX + name.upper(): value for name, value in settings.items()}
+    if admin_password is not None:
+        known = {**known, "admin_password": admin_password}
+    return as_variables(
+        told(urls, str(data))
+        | {name: known[name] for name in secrets_of(name) if name in known}
+        | {"clock": str(place.clock), "tether": "1"}
+    )
 
 
 def _service(
@@ -190,20 +217,6 @@ def _service(
         answer="HTTP/1.1 200 ",
         env=environments[name],
     )
-
-
-def _chosen(settings: Mapping[str, object]) -> dict[str, str]:
-    """The user's settings as variables."""
-    for name in settings:
-        if name in OWN:
-            raise BadArgument(f"settings: {name} is the stack's own to say")
-
-    def text(value: object) -> str:
-        if isinstance(value, (list, tuple)):
-            return os.pathsep.join(map(str, value))
-        return str(value)
-
-    return {PREFIX + name.upper(): text(value) for name, value in settings.items()}
 
 
 def _environment() -> dict[str, str]:

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from tarslab.errors import PlatformFailed
+
 if TYPE_CHECKING:
-    from tarslab.chaos.platforms.errors import PlatformFailed, PlatformGone
+    from tarslab.chaos.platforms.errors import PlatformGone
     from tarslab.chaos.platforms.kubernetes import KubernetesPlatform
     from tarslab.chaos.platforms.local import LocalPlatform
     from tarslab.chaos.platforms.platform import Call, Platform, Unit
@@ -18,7 +20,6 @@ _NAMES = {
     "KubernetesPlatform": "kubernetes",
     "LocalPlatform": "local",
     "Platform": "platform",
-    "PlatformFailed": "errors",
     "PlatformGone": "errors",
     "Unit": "platform",
 }
@@ -37,8 +38,6 @@ __all__ = [
 
 def connect(reference: Mapping[str, Any]) -> "Platform":
     """The platform of a ``reference()``; PlatformGone where it is not there any more."""
-    from tarslab.chaos.platforms.errors import PlatformFailed
-
     kind, where = reference.get("kind"), {k: v for k, v in reference.items() if k != "kind"}
     if kind == "local":
         from tarslab.chaos.platforms.local import LocalPlatform

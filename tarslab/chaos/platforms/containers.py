@@ -1,7 +1,7 @@
 """What is done from within a container: signals to its processes, and a look at the network."""
 
-from tarslab.chaos.platforms.cluster import Cluster
-from tarslab.chaos.platforms.errors import PlatformFailed
+from tarslab.cluster import Cluster
+from tarslab.errors import PlatformFailed
 
 # Where the processes of a pod share a namespace, those of this container are told by their mounts.
 # A process that is the first of its namespace gets no signal from within that it does not handle.

@@ -1,10 +1,6 @@
 """What can go wrong at a platform."""
 
-from tarslab.errors import TarslabError
-
-
-class PlatformFailed(TarslabError, RuntimeError):
-    """A platform is lost, or could not do what a fault or its undoing asked for."""
+from tarslab.errors import PlatformFailed
 
 
 class PlatformGone(PlatformFailed):

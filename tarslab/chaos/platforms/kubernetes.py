@@ -15,12 +15,12 @@ from typing import Any, NoReturn
 
 from tarslab.chaos.guards import check_cluster
 from tarslab.chaos.platforms import containers, objects, preflight
-from tarslab.chaos.platforms.cluster import Cluster, Conflict, NotAllowed, NotThere
-from tarslab.chaos.platforms.errors import PlatformFailed, PlatformWarning
+from tarslab.chaos.platforms.errors import PlatformWarning
 from tarslab.chaos.platforms.objects import Json
 from tarslab.chaos.platforms.platform import Call, Unit
 from tarslab.chaos.platforms.preflight import Around
-from tarslab.errors import BadArgument
+from tarslab.cluster import Cluster, Conflict, NotAllowed, NotThere
+from tarslab.errors import BadArgument, PlatformFailed
 
 LABEL = "app.kubernetes.io/name"
 SERVICES = ("redis", "orchestration", "automl", "hypersync")

@@ -12,12 +12,12 @@ from typing import Any, TypeVar, cast
 import psutil
 
 import tarslab
-from tarslab.chaos.platforms.errors import PlatformFailed, PlatformGone
+from tarslab.chaos.platforms.errors import PlatformGone
 from tarslab.chaos.platforms.platform import Call, State, Unit
 from tarslab.chaos.proxy.client import ProxyClient
 from tarslab.chaos.proxy.toxics import STREAMS, Stream
 from tarslab.cores import cores
-from tarslab.errors import BadArgument, StackFailed
+from tarslab.errors import BadArgument, PlatformFailed, StackFailed
 from tarslab.stack.launching import PROXY
 from tarslab.stack.places import Place, same_process, signal_group
 from tarslab.stack.stack import Stack

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from tarslab.chaos.platforms.errors import PlatformFailed
 from tarslab.chaos.platforms.platform import State, Unit
+from tarslab.errors import PlatformFailed
 
 Json = dict[str, Any]
 

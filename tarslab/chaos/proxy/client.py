@@ -5,8 +5,8 @@ from typing import Any, Self
 
 import httpx
 
-from tarslab.chaos.platforms.errors import PlatformFailed
 from tarslab.chaos.proxy.toxics import Stream
+from tarslab.errors import PlatformFailed
 
 PATIENCE = 10.0
 NOT_FOUND = 404

@@ -39,7 +39,8 @@ def test_a_script_has_the_scenarios_and_thresholds_of_the_file(name: str) -> Non
 
 def test_a_script_has_each_import_once_and_each_flow() -> None:
     scenario = {"executor": "constant-vus", "duration": "1s"}
-    test = {"scenarios": {name: scenario | {"exec": name} for name in ("jwt", "jwt_thinking", "mixed")}}
+    names = ("jwt", "jwt_thinking", "mixed")
+    test = {"scenarios": {name: scenario | {"exec": name} for name in names}}
     script = export(test)
     imports = [line for line in script.splitlines() if line.startswith("import ")]
     assert len(imports) == len(set(imports)) == 4

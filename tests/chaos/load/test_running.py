@@ -302,7 +302,8 @@ def test_a_target_that_nobody_serves_is_told_at_once(free_port: int) -> None:
 
 
 def test_an_unknown_flow_or_engine_lists_those_there_are(server: Server) -> None:
-    with pytest.raises(BadArgument, match=r"no flow 'on'; there are .*jwt, jwt_thinking, mixed, one"):
+    known = r"no flow 'on'; there are .*jwt, jwt_thinking, mixed, one"
+    with pytest.raises(BadArgument, match=known):
         load(server, a=arrivals(1, "1s", exec="on"))
     with pytest.raises(BadArgument, match="must be embedded or k6, not 'k7'"):
         load(server, options={"engine": "k7"}, a=arrivals(1, "1s"))

@@ -22,9 +22,9 @@ from tarslab.chaos.platforms import (
     Unit,
     connect,
 )
-from tarslab.chaos.platforms.cluster import Conflict, Lost, NotAllowed, NotThere, Overloaded
 from tarslab.chaos.platforms.errors import PlatformWarning
 from tarslab.chaos.undo import Journal, undo_all
+from tarslab.cluster import Conflict, Lost, NotAllowed, NotThere, Overloaded
 from tarslab.errors import BadArgument
 from tests.chaos.platforms.api import LABEL, LOST, Api, pod_of
 from tests.chaos.platforms.conftest import DEPLOYMENTS, NAMESPACE, PODS

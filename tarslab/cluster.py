@@ -1,4 +1,4 @@
-"""A Kubernetes API, as a platform asks it: plain JSON, with what can go wrong told apart.
+"""A Kubernetes API, as it is asked here: plain JSON, with what can go wrong told apart.
 
 The generated client serves for its requests and credentials alone. Its models follow the latest
 Kubernetes, and would not read what an older one answers.
@@ -17,8 +17,7 @@ from kubernetes.stream import stream
 from urllib3.exceptions import HTTPError
 from websocket import WebSocketException
 
-from tarslab.chaos.platforms.errors import PlatformFailed
-from tarslab.errors import BadArgument
+from tarslab.errors import BadArgument, PlatformFailed
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -30,6 +29,16 @@ FIRST, LAST = 0.2, 5.0
 
 FORBIDDEN, NOT_FOUND, CONFLICT, GONE, MANY = (401, 403), 404, 409, 410, 429
 OVERLOADED = (MANY, 500, 502, 503, 504)
+
+
+# Namespaces that keep a cluster going, and what those of its distributions begin with.
+PROTECTED = frozenset({"kube-system", "kube-public", "kube-node-lease"})
+PROTECTED_PREFIXES = ("kube-", "openshift-", "istio-", "cert-manager", "gke-", "calico-")
+
+
+def is_protected(namespace: str) -> bool:
+    """Whether a namespace is one that keeps a cluster going."""
+    return namespace in PROTECTED or namespace.startswith(PROTECTED_PREFIXES)
 
 
 class NotThere(PlatformFailed):
