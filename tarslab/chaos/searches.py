@@ -124,7 +124,7 @@ def search_cost(
     BadArgument
         ``after`` is no number of trials below ``n_trials``, or ``hold`` is negative.
     SearchFailed
-        A search took too long, or ended before the fault was to begin. The fault is undone.
+        A search took too long, or was over before the fault began. The fault is undone.
     AdminError
         A search could not be started.
     """
@@ -153,6 +153,11 @@ def search_cost(
         table.insert(0, "search", search)
     assert fault.began is not None
     assert fault.ended is not None
+    if tables[DISTURBED]["ended"].max() + start[DISTURBED] < fault.began:
+        raise SearchFailed(
+            f"{names[DISTURBED]}: the search was over before the fault began: give more n_trials, "
+            "or a smaller after"
+        )
     return SearchCost(
         trials=pd.concat(tables.values(), ignore_index=True),
         fault=fault.name,

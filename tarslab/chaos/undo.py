@@ -85,9 +85,15 @@ class Journal:
             ) from None
 
     def entries(self) -> tuple[Entry, ...]:
-        """The faults that are to be undone, the oldest first."""
+        """The faults that are to be undone, the oldest first; without what cannot be read."""
         found = [self._read(path) for path in self.folder.glob("*.json")]
-        return tuple(sorted((entry for entry in found if entry), key=lambda entry: entry.began))
+        entries = [entry for entry in found if isinstance(entry, Entry)]
+        return tuple(sorted(entries, key=lambda entry: entry.began))
+
+    def unreadable(self) -> tuple[str, ...]:
+        """What is wrong with files that are no entries: cut off, or of another version."""
+        found = [self._read(path) for path in sorted(self.folder.glob("*.json"))]
+        return tuple(error for error in found if isinstance(error, str))
 
     def holds(self, entry: Entry) -> bool:
         """Whether an entry is still to be undone, once nobody is at it."""
@@ -113,13 +119,13 @@ class Journal:
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.json"
 
-    def _read(self, path: Path) -> Entry | None:
+    def _read(self, path: Path) -> Entry | str | None:
         # Somebody may have undone it meanwhile.
         with suppress(FileNotFoundError):
             try:
                 return msgspec.json.decode(path.read_bytes(), type=Entry)
             except msgspec.DecodeError as error:
-                raise BadArgument(f"{path}: no entry of a journal of faults ({error})") from None
+                return f"{path}: no entry of a journal of faults ({error})"
         return None
 
     @contextmanager
@@ -145,7 +151,8 @@ def undo_all(
     platform: only what was done to it.
     also_held: also the faults of runs that go on.
 
-    A fault that cannot be undone now is kept, and the answer says why.
+    A fault that cannot be undone now is kept, and the answer says why. Raises BadArgument, after
+    all others are undone, where the journal holds a file that cannot be read.
     """
     journal = journal or Journal()
     where = None if platform is None else platform.reference()
@@ -157,6 +164,11 @@ def undo_all(
                 done.append(Undone(entry, None))
             except PlatformFailed as error:
                 done.append(Undone(entry, str(error)))
+    if unreadable := journal.unreadable():
+        raise BadArgument(
+            f"{'; '.join(unreadable)}: what it was to undo may still be broken; see to it, and "
+            "remove the file"
+        )
     return tuple(done)
 
 

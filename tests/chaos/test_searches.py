@@ -12,6 +12,7 @@ from tarslab.chaos.platforms import LocalPlatform
 from tarslab.chaos.searches import SearchCost, SearchFailed, search_cost
 from tarslab.errors import BadArgument
 from tarslab.stack import Stack
+from tests.stack.waiting import wait_until
 
 
 def trials(search: str, *rows: tuple[int, str, float, float, float | None, float]) -> pd.DataFrame:
@@ -89,13 +90,30 @@ def test_an_outage_of_redis_costs_a_search_time_and_no_trial(
     tl.charts.search_cost(cost).to_dict()
 
 
-def test_a_search_that_ends_before_its_time_is_said_and_the_fault_never_begun(
+def test_a_search_that_takes_too_long_is_said_and_the_fault_never_begun(
     platform: LocalPlatform, admin: AdminClient
 ) -> None:
     outage = faults.outage(platform, "redis")
     with pytest.raises(SearchFailed, match=r"undisturbed-\w+: the search is not done after 0 s"):
         search_cost(admin, outage, n_trials=2, after=1, timeout=0)
     assert outage.began is None
+
+
+def test_a_fault_that_the_search_did_not_meet_has_cost_it_nothing_and_is_no_result(
+    platform: LocalPlatform, admin: AdminClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kill = faults.kill(platform, "hypersync")
+    begin = kill.begin
+
+    def late() -> faults.Fault:
+        searches = admin.studies
+        wait_until(lambda: all(study.state != "running" for study in searches.list()))
+        return begin()
+
+    monkeypatch.setattr(kill, "begin", late)
+    with pytest.raises(SearchFailed, match="over before the fault began: give more n_trials"):
+        search_cost(admin, kill, n_trials=2, after=1, hold=0)
+    assert kill.ended is not None
 
 
 @pytest.mark.parametrize("wrong", [{"after": 4}, {"after": -1}, {"hold": -1}])

@@ -93,11 +93,15 @@ def test_a_journal_that_cannot_be_written_is_named_and_nothing_is_broken(tmp_pat
         Journal(tmp_path / "file" / "undo").add(entry())
 
 
-def test_a_file_that_is_no_entry_is_named(journal: Journal):
-    journal.add(entry())
+def test_a_file_that_is_no_entry_is_named_once_the_others_are_undone(
+    connected: Recorded, journal: Journal, gone: tuple[int, float]
+):
+    journal.add(entry(owner=gone))
     (journal.folder / "torn.json").write_text('{"id": "x", "fau')
-    with pytest.raises(BadArgument, match=r"torn\.json: no entry of a journal of faults"):
-        journal.entries()
+    with pytest.raises(BadArgument, match=r"torn\.json: no entry of a journal .* remove the file"):
+        undo_all()
+    assert connected.calls == ["start web"]
+    assert journal.entries() == ()
 
 
 def test_an_empty_journal_has_nothing_to_undo(journal: Journal):

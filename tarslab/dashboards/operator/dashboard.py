@@ -98,8 +98,9 @@ class OperatorDashboard(widgets.VBox):  # type: ignore[misc]
         )
         super().__init__([self.masthead, self.tabs, self.confirm])
         self.add_class("tars-operator")
-        self._seen_as: str | None = None
-        self._last: str | None = None
+        # Who is signed in, and who was the last, each with the service.
+        self._seen_as: tuple[str, str] | None = None
+        self._last: tuple[str, str] | None = None
         self._back_to: int | None = None
         self._failures = 0
         self._retry_at = 0.0
@@ -193,14 +194,14 @@ class OperatorDashboard(widgets.VBox):  # type: ignore[misc]
         )
         if me is None:
             self.masthead.refreshed = ""
-        name = me.name if me else None
-        if name != self._seen_as:
-            self._seen_as = name
-            self._moved(name)
+        now = (session.url, me.name) if me else None
+        if now != self._seen_as:
+            self._seen_as = now
+            self._moved(now)
         for page in self.pages:
             page.look()
 
-    def _moved(self, now: str | None) -> None:
+    def _moved(self, now: tuple[str, str] | None) -> None:
         """Somebody has signed in or out, or was signed out by the service."""
         if now is None:
             self._say("", 0.0)

@@ -1,11 +1,12 @@
 """Signing in and out, and what a session that ends leaves."""
 
 import asyncio
+from pathlib import Path
 
 import tarslab as tl
 from tarslab.admin import AdminClient
 from tests.dashboards.operator.person import Person, leave
-from tests.stack.served import PASSWORD, Served
+from tests.stack.served import PASSWORD, Served, Valkey, settings_of
 
 
 def test_who_signs_in_is_shown_with_what_they_may_do_and_for_how_long(live) -> None:
@@ -184,6 +185,9 @@ def test_who_signs_in_next_does_not_see_what_another_has_seen(live, service: Ser
     service.post("/api-keys", {"name": "ci", "scopes": ["agents:read"]})
 
     async def story(ada: Person) -> None:
+        await ada.open("Agents")
+        agents = ada.dashboard.agents
+        agents.table.selected = "dqn"
         await ada.open("API keys")
         table = ada.dashboard.api_keys.table
         assert table.rows
@@ -192,5 +196,36 @@ def test_who_signs_in_next_does_not_see_what_another_has_seen(live, service: Ser
         assert table.rows
         await ada.sign_in(service.url, PASSWORD, username="vera")
         assert table.rows == []
+        assert (agents.details.value, agents.versions.rows) == ("", [])
 
     live(story, username="ada")
+
+
+def test_the_same_name_at_another_service_is_somebody_else(
+    live, service: Served, valkey: Valkey, tmp_path: Path
+) -> None:
+    other = Served(settings_of(tmp_path / "other", valkey.url))
+    service.user("ada", "admin")
+
+    async def story(ada: Person) -> None:
+        await ada.open("Audit")
+        assert ada.dashboard.audit.badge.value
+        await ada.open("Agents")
+        end_sessions_of(service, "ada")
+        await ada.dashboard.refresh()
+        await ada.sign_in(other.url, PASSWORD, username="ada")
+        assert ada.dashboard.audit.badge.value == ""
+
+    try:
+        live(story, username="ada")
+    finally:
+        other.stop()
+
+
+def test_what_a_service_says_is_text_and_no_html() -> None:
+    dashboard = tl.dashboards.operator("https://tars.example")
+    dashboard.audit._show("<img src=x onerror=alert(1)> lacks a scope")
+    assert dashboard.audit._why_not.value == (
+        "<p>&lt;img src=x onerror=alert(1)&gt; lacks a scope</p>"
+    )
+    dashboard.close()

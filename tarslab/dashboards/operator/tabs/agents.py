@@ -72,6 +72,8 @@ class AgentsTab(Tab):
 
     def clear(self) -> None:
         self._take([])
+        self.details.value = self.promotions.value = ""
+        self.versions.show([])
 
     def _take(self, agents: Sequence[Agent]) -> None:
         self.agents = {agent.id: agent for agent in agents}

@@ -1,6 +1,7 @@
 """What the tabs have in common."""
 
 from dataclasses import dataclass
+from html import escape
 from typing import Any, ClassVar
 
 import ipywidgets as widgets
@@ -86,7 +87,7 @@ class Tab:
         self._show(self.session.lacks(self.scope))
 
     def _show(self, why_not: str) -> None:
-        self._why_not.value = f"<p>{why_not}</p>" if why_not else ""
+        self._why_not.value = f"<p>{escape(why_not)}</p>" if why_not else ""
         # Forms are hidden and not taken away, so that what was typed stays.
         for part in self._content:
             part.layout.display = "none" if why_not else None
