@@ -5,6 +5,8 @@ from pathlib import Path
 from tarslab.errors import LogNotFound
 
 PREFIX = "bundled:"
+# Folders beside the recordings of runs and searches.
+NO_LOGS = ("chaos", "recipes")
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -23,12 +25,12 @@ def notebooks() -> list[Path]:
 def data(name: str) -> Path:
     """The recordings ``name`` (``automl``, ``cartpole``, ``pendulum``, ``poker``), or LogNotFound.
 
-    A path below them works too: ``cartpole/ppo``.
+    A path below them works too: ``cartpole/ppo``. ``chaos`` has results of experiments.
     """
     folder = root() / "data" / name
     if ".." in Path(name).parts or not folder.exists():
         known = sorted(
-            p.name for p in (root() / "data").iterdir() if p.is_dir() and p.name != "recipes"
+            p.name for p in (root() / "data").iterdir() if p.is_dir() and p.name not in NO_LOGS
         )
         raise LogNotFound(f"no bundled recordings {name!r}; there are {', '.join(known)}")
     return folder

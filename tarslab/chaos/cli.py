@@ -44,12 +44,13 @@ StackName = Annotated[str, typer.Option("--stack", help="Name of a stack of tars
 Context = Annotated[
     str | None, typer.Option(help="Of a Kubernetes cluster, which --allow names too.")
 ]
-Namespace = Annotated[str, typer.Option(help="Of the services in that cluster.")]
+Namespace = Annotated[str | None, typer.Option(help="Of the services in that cluster.")]
 Target = Annotated[
     str | None,
     typer.Option(
-        help="URL that load and writes go to; else that of the stack. Its user is that of "
-        "TARSLAB_USERNAME and TARSLAB_PASSWORD.",
+        help="URL that load and writes go to; else that of the stack, or of the Service before "
+        "orchestration. Its user is that of TARSLAB_USERNAME and TARSLAB_PASSWORD (tarslab stack "
+        "env).",
     ),
 ]
 Allow = Annotated[
@@ -87,7 +88,7 @@ def plan(
     experiment: ExperimentName,
     stack: StackName = "default",
     context: Context = None,
-    namespace: Namespace = "default",
+    namespace: Namespace = None,
     target: Target = None,
     allow: Allow = None,
     scale: Scale = 1.0,
@@ -115,7 +116,7 @@ def run(
     experiment: ExperimentName,
     stack: StackName = "default",
     context: Context = None,
-    namespace: Namespace = "default",
+    namespace: Namespace = None,
     target: Target = None,
     allow: Allow = None,
     scale: Scale = 1.0,
@@ -164,7 +165,7 @@ def run(
 def suite(
     stack: StackName = "default",
     context: Context = None,
-    namespace: Namespace = "default",
+    namespace: Namespace = None,
     target: Target = None,
     allow: Allow = None,
     skip_load: Annotated[bool, typer.Option("--skip-load", help="No load tests.")] = False,
@@ -310,9 +311,11 @@ class SuiteTold:
 
 
 def _platform(
-    stack: str, context: str | None, namespace: str, allow: list[str] | None
+    stack: str, context: str | None, namespace: str | None, allow: list[str] | None
 ) -> "Platform":
     if context is not None:
+        if namespace is None:
+            raise BadArgument(f"--namespace: name that of the services in {context}")
         from tarslab.chaos.platforms import KubernetesPlatform
 
         cluster: Platform = KubernetesPlatform(context, namespace, allow=allow or ())
@@ -354,6 +357,7 @@ def _end_as_by_interrupt() -> None:
 
 
 def _show(console: Console, result: "ExperimentResult") -> None:
+    from tarslab.chaos.experiments.environment import measured_on
     from tarslab.chaos.experiments.results import in_words
 
     table = Table("", "criterion", "measured", box=None)
@@ -371,6 +375,9 @@ def _show(console: Console, result: "ExperimentResult") -> None:
             str(row["modes"]),
         )
     console.print(services)
+    console.print(
+        measured_on(result.about.environment), soft_wrap=True, highlight=False, markup=False
+    )
     colour = "green" if result.verdict == "passed" else "red"
     first, *more = result.explain().splitlines()
     console.print(f"[{colour}]{escape(first)}[/]", soft_wrap=True, highlight=False)

@@ -168,8 +168,11 @@ class _Target:
             writer.write(b"".join(map(_command, self._commands)))
             for _ in self._commands:
                 answer = await reader.readuntil(b"\r\n")
+                # Who has no password is answered so by a server that is up.
+                if answer.startswith(b"-NOAUTH") and len(self._commands) == 1:
+                    break
                 if not answer.startswith(b"+"):
-                    # NOAUTH, LOADING and the like; the rest may say more than it should.
+                    # LOADING, WRONGPASS and the like; the rest may say more than it should.
                     return "Redis: " + answer[1:].split()[0].decode(errors="replace"), ""
         finally:
             writer.transport.abort()

@@ -1,7 +1,7 @@
 """A chaos suite as one HTML file that needs nothing else: criteria, and charts that are live."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,20 +52,25 @@ def suite_page(result: SuiteResult) -> str:
 def _figures(entry: Entry) -> Iterator[Figure]:
     result = entry.result
     if isinstance(result, ExperimentResult):
+        load, faults = result.load_result, result.faults
         if result.probes.probes:
-            chart = charts.availability(result.probes, result.faults)
-            yield Figure("Availability", _html(chart))
-        if result.faults:
-            yield Figure("Time to recover", _html(charts.recovery(result)))
-        if result.load_result is not None:
-            chart = charts.latency_timeline(result.load_result, result.faults)
-            yield Figure("Latency and load", _html(chart))
+            yield _figure("Availability", lambda: charts.availability(result.probes, faults))
+        # One that ended before its first probe has none.
+        if result.recoveries["recovery"].notna().any():
+            yield _figure("Time to recover", lambda: charts.recovery(result))
+        if load is not None:
+            yield _figure("Latency and load", lambda: charts.latency_timeline(load, faults))
     elif result is not None:
-        yield Figure("Latency and load", _html(charts.latency_timeline(result)))
-        yield Figure("Distribution of latency", _html(charts.latency_distribution(result)))
+        yield _figure("Latency and load", lambda: charts.latency_timeline(result))
+        yield _figure("Distribution of latency", lambda: charts.latency_distribution(result))
         if len(result.thresholds):
-            yield Figure("Thresholds", _html(charts.threshold_table(result)))
+            yield _figure("Thresholds", lambda: charts.threshold_table(result))
 
 
-def _html(chart: alt.TopLevelMixin) -> Markup:
-    return Markup(figure(offline.mime_bundle(chart.to_dict())))
+def _figure(title: str, draw: Callable[[], alt.TopLevelMixin]) -> Figure:
+    try:
+        html = Markup(figure(offline.mime_bundle(draw().to_dict())))
+    # The criteria and the other charts are worth more than this one.
+    except Exception as error:
+        html = Markup("<p>It cannot be drawn: {}</p>").format(str(error))
+    return Figure(title, html)

@@ -20,6 +20,7 @@ from tarslab.errors import BadArgument
 from tarslab.messages import errors_as_messages
 
 if TYPE_CHECKING:
+    from tarslab.stack.kubernetes import Deployment
     from tarslab.stack.stack import Stack
 
 PASSWORD = "TARSLAB_ADMIN_PASSWORD"
@@ -134,7 +135,14 @@ def status(
 
 
 @app.command()
-def env(name: Name = "default") -> None:
+def env(
+    name: Name = "default",
+    context: Annotated[
+        str | None, typer.Option(help="Of the kubeconfig: for a stack of tarslab stack deploy.")
+    ] = None,
+    namespace: Annotated[str | None, typer.Option(help="That it was deployed to.")] = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
     """Print the variables by which the other commands find a stack and sign in to it.
 
     For a shell, and not for a screen, since the admin's password is among them:
@@ -147,8 +155,13 @@ def env(name: Name = "default") -> None:
                 "this would show the admin's password; let the shell take it: "
                 'eval "$(tarslab stack env)"'
             )
-        stack = _attached(name)
-        known = {"URL": stack.url, "USERNAME": "admin", "PASSWORD": stack.admin_password}
+        if context is None:
+            stack = _attached(name)
+            url, password = stack.url, stack.admin_password
+        else:
+            deployed = _deployed(context, namespace, kubeconfig)
+            url, password = deployed.url, deployed.admin_password.reveal()
+    known = {"URL": url, "USERNAME": "admin", "PASSWORD": password}
     for variable, value in known.items():
         typer.echo(f"export TARSLAB_{variable}={shlex.quote(value)}")
 
@@ -207,6 +220,10 @@ def deploy(
     image: Annotated[str, typer.Option(help="Of the services: docs/kubernetes.md makes one.")],
     kubeconfig: Kubeconfig = None,
     replicas: Annotated[int, typer.Option(help="Pods of each service; Redis has one.", min=1)] = 2,
+    proxied: Annotated[
+        bool,
+        typer.Option("--proxied", help="With a proxy in each pod, to slow it down or cut it off."),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the manifests instead; nothing is touched.")
     ] = False,
@@ -233,6 +250,7 @@ def deploy(
                 image,
                 kubeconfig=kubeconfig,
                 replicas=replicas,
+                proxied=proxied,
                 on_progress=say,
             )
         typer.echo(f"# And a Secret {SECRET}, which deploy makes: {deploying.HELD}.")
@@ -245,6 +263,7 @@ def deploy(
             image,
             kubeconfig=kubeconfig,
             replicas=replicas,
+            proxied=proxied,
             on_progress=say,
         )
     table = Table.grid(padding=(0, 2))
@@ -336,6 +355,14 @@ def _attached(name: str) -> "Stack":
     if stack is None:
         _no_stack(f"no stack {name!r} is up; tarslab stack up --name {name} brings it up")
     return stack
+
+
+def _deployed(context: str, namespace: str | None, kubeconfig: Path | None) -> "Deployment":
+    from tarslab.stack.kubernetes import Deployment
+
+    if namespace is None:
+        raise BadArgument(f"--namespace: name that of the stack in {context}")
+    return Deployment.of(context, namespace, kubeconfig=kubeconfig)
 
 
 def _no_stack(why: str) -> NoReturn:

@@ -84,7 +84,8 @@ def test_errors_are_one_message(named: str, journal: Journal, tmp_path: Path):
         ("run", "redis-outage", "--stack", "other"): "no stack 'other' is up",
         ("run", written(tmp_path), "--stack", named, "--var", "a"): "--var: must be name=value",
         ("run", written(tmp_path), "--stack", named, "--var", "a=1"): "has repeats, and not 'a'",
-        ("plan", "pause", "--context", "prod"): "the context 'prod' is not among those",
+        ("plan", "pause", "--context", "prod"): "--namespace: name that of the services in prod",
+        ("plan", "pause", "--context", "prod", "--namespace", "tars"): "'prod' is not among those",
         ("suite", "--stack", named, "--only", "no"): "only: must be of",
         ("compare", str(tmp_path / "a"), str(tmp_path / "b")): "no folder of results",
     }.items():

@@ -332,11 +332,15 @@ def test_no_secret_of_a_stack_is_in_what_probes_show(platform: LocalPlatform, st
     assert stack.redis_url.split("@")[0].removeprefix("redis://:") not in shown
 
 
-def test_redis_without_its_password_is_a_failure_of_its_own(platform: LocalPlatform):
+def test_redis_that_asks_for_a_password_is_up_and_a_wrong_one_is_a_failure(
+    platform: LocalPlatform,
+):
     _, _, rest = platform.address("redis").rpartition("@")
-    with Probes({"redis": f"redis://{rest}"}, timeout=30) as probes:
+    targets = {"asked": f"redis://{rest}", "refused": f"redis://:wrong@{rest}"}
+    with Probes(targets, timeout=30) as probes:
         pass
-    assert set(probes.result.failures("redis")) == {"Redis: NOAUTH"}
+    assert probes.result.failures("asked") == {}
+    assert set(probes.result.failures("refused")) == {"Redis: WRONGPASS"}
 
 
 def test_a_killed_service_is_seen_to_go_and_to_come_back(platform: LocalPlatform):

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from tarslab import charts
 from tarslab.chaos.experiments import Event, ExperimentFailed
 from tarslab.chaos.load.progress import Progress
 from tarslab.chaos.platforms import LocalPlatform
@@ -17,7 +18,9 @@ from tarslab.chaos.suite.reporting import as_json, as_junit, as_markdown, write_
 from tarslab.chaos.undo import Journal
 from tarslab.errors import BadArgument
 from tarslab.reports import write_suite_page
+from tarslab.reports.suite_page import suite_page
 from tarslab.stack import Stack
+from tests.chaos.experiments import made
 from tests.chaos.experiments.test_results import loaded, result
 
 ENVIRONMENT = {"platform": {"version": "tarslab 0.1.0"}, "system": "Linux", "cores": 2}
@@ -173,6 +176,25 @@ def test_the_summary_for_people_shows_what_was_measured():
 def test_the_summary_for_programs_has_no_figure_that_json_lacks():
     never = Entry("resilience", "pause", "failed", result=result(("recovery", "< 1"), faults=()))
     json.loads(json.dumps(as_json(suite(never))), parse_constant=pytest.fail)
+
+
+def test_the_page_of_an_experiment_without_a_recovery_lacks_that_chart_alone():
+    # It broke off before anything was probed after its faults.
+    early = result(probes=made.result_of(made.probes("api", ["up"] * 10)), load=loaded())
+    page = suite_page(suite(Entry("resilience", "pause", "broken off", result=early), PASSED))
+    assert page.count("<h3>Time to recover</h3>") == 1
+    # Two of this one, two of the other.
+    assert page.count('<figure class="chart">') == 4
+
+
+def test_a_chart_that_cannot_be_drawn_does_not_cost_the_page(monkeypatch: pytest.MonkeyPatch):
+    def availability(*_: object) -> None:
+        raise ValueError("no <room>")
+
+    monkeypatch.setattr(charts, "availability", availability)
+    page = suite_page(suite(PASSED))
+    assert "It cannot be drawn: no &lt;room&gt;" in page
+    assert page.count('<figure class="chart">') == 1
 
 
 def test_arguments_that_cannot_be_used_are_said_before_anything_runs(

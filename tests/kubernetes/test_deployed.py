@@ -1,15 +1,9 @@
-"""The stack in a real cluster: the one that TARSLAB_TEST_KUBECONFIG names.
+"""The stack in a real cluster."""
 
-TARSLAB_TEST_STACK_IMAGE is an image of the services that its nodes have, or can pull.
-"""
-
-import os
-import secrets
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
@@ -19,81 +13,16 @@ from tarslab.chaos.guards import Guard
 from tarslab.chaos.platforms import KubernetesPlatform, PlatformFailed
 from tarslab.errors import StackFailed
 from tarslab.stack import Deployment
-from tarslab.stack.kubernetes.manifests import MANAGED, OURS, USER, manifests
-from tarslab.stack.kubernetes.objects import CORE, GROUPED, Objects
+from tarslab.stack.kubernetes.manifests import OURS, USER, manifests
+from tarslab.stack.kubernetes.objects import Objects
 from tarslab.stack.kubernetes.rights import RUNNER
-from tarslab.stack.kubernetes.waiting import ended
+from tests.kubernetes.real import IMAGE, KUBECONFIG, NEEDS_CLUSTER, Namespaces, names
 from tests.stack.waiting import LIMIT, wait_until
 
-KUBECONFIG = os.environ.get("TARSLAB_TEST_KUBECONFIG", "")
-IMAGE = os.environ.get("TARSLAB_TEST_STACK_IMAGE", "docker.io/local/tarslab:test")
 # Nobody listens there.
 NO_IMAGE = "localhost:1/none:1"
 
-pytestmark = [
-    pytest.mark.kubernetes,
-    pytest.mark.skipif(
-        not KUBECONFIG,
-        reason="needs a cluster: make kubernetes, or TARSLAB_TEST_KUBECONFIG (docs/kubernetes.md)",
-    ),
-]
-
-Namespaces = Callable[[], str]
-
-
-@pytest.fixture(scope="module")
-def context() -> str:
-    """The kubeconfig's current context."""
-    from kubernetes import config
-
-    contexts = config.list_kube_config_contexts(KUBECONFIG)
-    return str(contexts[1]["name"])
-
-
-@pytest.fixture(scope="module")
-def new_namespace(context: str) -> Iterator[Namespaces]:
-    """Names namespaces that are not there, and removes them at the end."""
-    named: list[str] = []
-
-    def name() -> str:
-        named.append(f"tarslab-test-{secrets.token_hex(3)}")
-        return named[-1]
-
-    yield name
-    for namespace in named:
-        objects = Objects(context, namespace, KUBECONFIG)
-        if not objects.make_namespace():
-            objects._cluster.core.delete_namespace(namespace)
-        objects.close()
-
-
-@pytest.fixture(scope="module")
-def deployed(context: str, new_namespace: Namespaces) -> Deployment:
-    """A stack that the tests share."""
-    return tl.stack.deploy(context, new_namespace(), IMAGE, kubeconfig=KUBECONFIG)
-
-
-@pytest.fixture
-def objects(context: str, deployed: Deployment) -> Iterator[Objects]:
-    """The objects of its namespace."""
-    found = Objects(context, deployed.namespace, KUBECONFIG)
-    yield found
-    found.close()
-
-
-@pytest.fixture
-def runner(
-    context: str, deployed: Deployment, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[KubernetesPlatform]:
-    """The platform with the rights of the chaos runner alone."""
-    monkeypatch.setenv("TARSLAB_CHAOS_UNDO", str(tmp_path / "undo"))
-    platform = KubernetesPlatform(
-        context, deployed.namespace, allow=[context], kubeconfig=KUBECONFIG
-    )
-    account = f"system:serviceaccount:{deployed.namespace}:{RUNNER}"
-    platform._cluster._api.set_default_header("Impersonate-User", account)
-    yield platform
-    platform.close()
+pytestmark = [pytest.mark.kubernetes, NEEDS_CLUSTER]
 
 
 @pytest.fixture
@@ -106,26 +35,6 @@ def admin(deployed: Deployment) -> Iterator[tl.AdminClient]:
         allow_http=True,
     ) as client:
         yield client
-
-
-def names(objects: Objects) -> dict[str, set[str]]:
-    """Of all that is managed by tarslab and is not about to go, by kind."""
-    versions = {
-        "Deployment": ("apps/v1",),
-        "NetworkPolicy": ("networking.k8s.io/v1",),
-        "PodDisruptionBudget": ("policy/v1", "policy/v1beta1"),
-        "Role": ("rbac.authorization.k8s.io/v1",),
-        "RoleBinding": ("rbac.authorization.k8s.io/v1",),
-    }
-    return {
-        kind: {
-            each["metadata"]["name"]
-            for version in versions.get(kind, ("v1",))
-            for each in objects.listed(kind, version, MANAGED)
-            if "deletionTimestamp" not in each["metadata"]
-        }
-        for kind in (*CORE, *GROUPED)
-    }
 
 
 @pytest.mark.parametrize("volume", [True, False])
@@ -269,11 +178,3 @@ def test_an_image_that_is_not_there_is_said_and_what_was_applied_can_be_removed(
     assert f"stopped: what was applied to {namespace} stays" in said
     removed = tl.stack.undeploy(context, namespace, kubeconfig=KUBECONFIG)
     assert {"Deployment redis", "Secret tarslab", f"Role {RUNNER}"} <= set(removed)
-
-
-def test_undeploying_leaves_nothing(deployed: Deployment, objects: Objects):
-    assert all(names(objects)[kind] for kind in ("Pod", "Secret", "Role"))
-    deployed.undeploy()
-    assert names(objects) == {kind: set() for kind in (*CORE, *GROUPED)}
-    assert ended(objects.listed("Pod", "v1", MANAGED))
-    assert deployed.undeploy() == ()

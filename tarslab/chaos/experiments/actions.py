@@ -7,11 +7,10 @@ go by the scale of the run.
 import random
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from tarslab.admin.errors import AdminError
+from tarslab.admin.errors import AdminError, Unavailable
 from tarslab.chaos import faults
 from tarslab.chaos.experiments.session import Aborted, Session, current
 from tarslab.chaos.undo import Journal, this_process, undo_all
@@ -62,8 +61,9 @@ def end_load() -> None:
 def sign_in(rate: float = 2.0) -> Output:
     """Sign in so often a second until ``end_load``; an action of ``background``.
 
-    Counts ``logins in normal mode``, ``logins in legacy mode``, ``logins refused``, and ``tokens
-    refused``: those just issued that nobody is known by.
+    Counts ``logins in normal mode``, ``logins in legacy mode``, ``logins refused``, ``tokens
+    refused`` (just issued, and answered by 401) and ``tokens not known`` (what is answered
+    otherwise, or not in time, says nothing of a token).
     """
     session = current()
     if not session.experiment.has("end_load"):
@@ -71,7 +71,6 @@ def sign_in(rate: float = 2.0) -> Output:
     if session.planning:
         session.plan(f"somebody signs in {float(rate):g} times a second")
         return {}
-    session.count("tokens refused", 0)
     while not session.users_gone.wait(1 / float(rate)):
         with session.admin(retries=0) as user:
             try:
@@ -80,7 +79,7 @@ def sign_in(rate: float = 2.0) -> Output:
                 session.count("logins refused")
                 continue
             session.count(f"logins in {given.mode} mode")
-            session.count("tokens refused", not _is_good(user.url, given.access_token.reveal()))
+            _count_token(session, "tokens refused", user.url, given.access_token.reveal())
     return dict(session.counts)
 
 
@@ -191,8 +190,10 @@ def kill_while_rotating(
 
     slow: milliseconds that Redis takes meanwhile, so that there is a within.
 
-    Counts ``rotations interrupted``, ``rotations lost`` (acknowledged, and not there), ``rings
-    unsound`` (not one active key) and ``tokens broken`` (issued before, and good no more).
+    Counts ``rotations interrupted`` (begun, as far as is known, and never answered), ``rotations
+    refused`` (answered by an error, or not begun), ``rotations lost`` (acknowledged, and not
+    there), ``rings unsound`` (not one active key), ``tokens broken`` (issued before, and answered
+    by 401) and ``tokens not known`` (neither good nor broken).
     """
     session, moments, done = current(), random.Random(seed), []
     for _ in range(int(repeats)):
@@ -246,19 +247,24 @@ def _kill_within_rotation(
             session.sleep(moment)
             outcome = session.kill(killing, then=slowness.end)
         rotation.join()
-        session.count("rotations interrupted", not answer)
+        session.count("rotations interrupted", "interrupted" in answer)
+        session.count("rotations refused", "refused" in answer)
         keys = admin.jwt.status().keys
         active = [key.kid for key in keys if key.state == "active"]
         session.count("rings unsound", len(active) != 1)
-        session.count("rotations lost", bool(answer) and active != [answer["active"]])
+        session.count("rotations lost", "active" in answer and active != [answer["active"]])
         # Its key still verifies, whether it was rotated or not.
-        session.count("tokens broken", not _is_good(admin.url, token.reveal()))
-    return outcome | {"interrupted": not answer}
+        _count_token(session, "tokens broken", admin.url, token.reveal())
+    return outcome | {"interrupted": "interrupted" in answer}
 
 
 def _rotate(admin: "AdminClient", answer: dict[str, str]) -> None:
-    with suppress(TarslabError):
+    """Note what came of a rotation: ``active``, ``interrupted`` or ``refused``."""
+    try:
         answer["active"] = str(admin.jwt.rotate().active)
+    except TarslabError as error:
+        cut = isinstance(error, Unavailable) and error.status is None and error.maybe_done
+        answer["interrupted" if cut else "refused"] = type(error).__name__
 
 
 def _until_rotatable(session: Session, admin: "AdminClient") -> None:
@@ -267,13 +273,26 @@ def _until_rotatable(session: Session, admin: "AdminClient") -> None:
         session.sleep(0.5)
 
 
-def _is_good(url: str, token: str) -> bool:
-    """Asked without a client that would get itself another token."""
+def _count_token(session: Session, bad: str, url: str, token: str) -> None:
+    good = _is_good(url, token)
+    if good is None:
+        session.count("tokens not known")
+    else:
+        session.count(bad, not good)
+
+
+def _is_good(url: str, token: str) -> bool | None:
+    """Whether somebody is known by it; None where the answer says nothing of that.
+
+    Asked without a client that would get itself another token.
+    """
     import httpx
 
     bearer = {"Authorization": f"Bearer {token}"}
     try:
         answer = httpx.get(f"{url}/auth/me", headers=bearer, timeout=10, trust_env=False)
     except httpx.HTTPError:
+        return None
+    if answer.status_code == httpx.codes.UNAUTHORIZED:
         return False
-    return answer.is_success
+    return True if answer.is_success else None

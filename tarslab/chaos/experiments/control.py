@@ -7,24 +7,26 @@
 ``TARSLAB_CHAOS_PLATFORM`` is the name of a stack of ``tarslab stack up`` (``default`` if it is not
 set), or a platform's ``reference()`` as JSON; ``TARSLAB_CHAOS_SCALE`` the scale of the time;
 ``TARSLAB_CHAOS_OUT`` a folder for the result. The verdict and criteria stand in the journal under
-``tarslab``, and a criterion that does not hold makes the experiment deviate: exit code 1.
+``tarslab``, and a criterion that does not hold makes the experiment deviate: exit code 1. Where a
+result could not be made or saved the status is ``failed``: exit code 1 too.
 """
 
 import json
+import logging
 import os
 from typing import Any
 
 from chaoslib.exceptions import InterruptExecution
 
-from tarslab.chaos.experiments.errors import ExperimentFailed
 from tarslab.chaos.experiments.files import Experiment
 from tarslab.chaos.experiments.judging import judged
-from tarslab.chaos.experiments.results import FAILED, PASSED
+from tarslab.chaos.experiments.results import BROKEN_OFF, FAILED, PASSED
 from tarslab.chaos.experiments.session import Session, is_open
 from tarslab.chaos.platforms import LocalPlatform, Platform, connect
 from tarslab.errors import BadArgument, StackFailed, TarslabError
 from tarslab.stack import Stack
 
+log = logging.getLogger("chaostoolkit")
 PLATFORM, SCALE, OUT = "TARSLAB_CHAOS_PLATFORM", "TARSLAB_CHAOS_SCALE", "TARSLAB_CHAOS_OUT"
 
 _own: Session | None = None
@@ -44,6 +46,12 @@ def before_experiment_control(context: dict[str, Any]) -> None:
     _own = session
 
 
+def after_activity_control(context: dict[str, Any], state: dict[str, Any] | None = None) -> None:
+    """End what goes on beside an activity that was broken off, as by Ctrl-C."""
+    if _own is not None and state is None:
+        _own.abort()
+
+
 def before_rollback_control(context: dict[str, Any]) -> None:
     """Undo also where the rest was to end."""
     if _own is not None:
@@ -56,22 +64,15 @@ def after_experiment_control(context: dict[str, Any], state: dict[str, Any]) -> 
     session, _own = _own, None
     if session is None:
         return
-    session.__exit__(None, None, None)
-    result = judged(session, state, interrupted=False)
-    state["tarslab"] = {
-        "verdict": result.verdict,
-        "criteria": json.loads(result.criteria.to_json(orient="records")),
-        "error": result.about.error,
-    }
-    if result.verdict == FAILED:
-        state["deviated"] = True
-    elif result.verdict != PASSED and state["status"] == "completed":
+    # Chaos Toolkit takes no notice of what a control raises here.
+    try:
+        _judge(session, state)
+    except Exception as error:
+        text = str(error) if isinstance(error, TarslabError) else f"{type(error).__name__}: {error}"
+        log.error("no result of tarslab: %s", text)
         state["status"] = "failed"
-    if folder := os.environ.get(OUT):
-        try:
-            result.save(folder)
-        except ExperimentFailed as error:
-            raise InterruptExecution(str(error)) from None
+        state["tarslab"] = {"verdict": BROKEN_OFF, "criteria": []} | state.get("tarslab", {})
+        state["tarslab"]["error"] = text
 
 
 def platform_of_environment() -> Platform:
@@ -90,6 +91,22 @@ def platform_of_environment() -> Platform:
             f"no stack {given!r} is up: tarslab stack up brings it up, and {PLATFORM} names another"
         )
     return LocalPlatform(stack)
+
+
+def _judge(session: Session, state: dict[str, Any]) -> None:
+    session.__exit__(None, None, None)
+    result = judged(session, state, interrupted=False)
+    state["tarslab"] = {
+        "verdict": result.verdict,
+        "criteria": json.loads(result.criteria.to_json(orient="records")),
+        "error": result.about.error,
+    }
+    if result.verdict == FAILED:
+        state["deviated"] = True
+    elif result.verdict != PASSED and state["status"] == "completed":
+        state["status"] = "failed"
+    if folder := os.environ.get(OUT):
+        result.save(folder)
 
 
 def _scale() -> float:

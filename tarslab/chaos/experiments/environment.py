@@ -2,6 +2,7 @@
 
 import os
 import platform as machine
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -25,3 +26,17 @@ def environment(platform: "Platform") -> dict[str, Any]:
         "packages": {name: version(name) for name in PACKAGES},
         "platform": platform.describe(),
     }
+
+
+def measured_on(environment: Mapping[str, Any]) -> str:
+    """The platform, its version and the machine, in one line."""
+    platform = environment.get("platform")
+    if not isinstance(platform, Mapping):
+        return str(platform or "where is not known")
+    here = f"{environment['system']}, {environment['cores']} cores"
+    if platform.get("platform") != "kubernetes":
+        return f"{platform['version']}, {here}"
+    nodes = platform.get("nodes")
+    size = "" if nodes is None else ", single node" if nodes == 1 else f", {nodes} nodes"
+    where = f"namespace {platform['namespace']} of {platform['context']}"
+    return f"{platform['version']}{size}, {where}; measured from {here}"

@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 from tarslab.chaos.experiments.environment import environment
+from tarslab.chaos.experiments.measures import Observed
 from tarslab.chaos.experiments.results import About, ExperimentResult
 from tarslab.chaos.experiments.session import Session
 from tarslab.errors import TarslabError
@@ -28,9 +29,15 @@ def judged(session: Session, journal: dict[str, Any], *, interrupted: bool) -> E
         environment=_environment(session),
     )
     rows = [_steady(journal, "before"), _steady(journal, "after")]
+    rows += [_load_lasted(observed)]
     rows += [criterion.judge(observed) for criterion in experiment.criteria]
     found = tuple(row for row in rows if row is not None)
-    return ExperimentResult(about, found, observed, _without_secrets(journal), experiment.content)
+    content = _without(experiment.content, "secrets")
+    # The node is the name of this host.
+    journal = _without(journal, "node")
+    if "experiment" in journal:
+        journal["experiment"] = _without(journal["experiment"], "secrets")
+    return ExperimentResult(about, found, observed, journal, content)
 
 
 def _environment(session: Session) -> dict[str, Any]:
@@ -66,6 +73,24 @@ def _steady(journal: dict[str, Any], when: str) -> dict[str, Any] | None:
     }
 
 
-def _without_secrets(journal: dict[str, Any]) -> dict[str, Any]:
-    experiment = {k: v for k, v in journal.get("experiment", {}).items() if k != "secrets"}
-    return journal | {"experiment": experiment}
+def _load_lasted(observed: Observed) -> dict[str, Any] | None:
+    """That the load went on as a criterion, where one of its thresholds has ended it."""
+    load = observed.load
+    if load is None or load.about.aborted_by is None:
+        return None
+    return {
+        "criterion": "no threshold ends the load",
+        "measure": "load",
+        "service": "",
+        "fault": "",
+        "required": "== 0",
+        "limit": 0.0,
+        "measured": 1.0,
+        "unit": "",
+        "passed": None if load.audit.limited else False,
+        "note": load.about.aborted_by,
+    }
+
+
+def _without(content: dict[str, Any], key: str) -> dict[str, Any]:
+    return {name: value for name, value in content.items() if name != key}

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from tarslab.chaos.prober import Probe
-from tarslab.chaos.probes import ProbeResult
+from tarslab.chaos.probes import Downtime, ProbeResult
 from tarslab.errors import BadArgument
 
 if TYPE_CHECKING:
@@ -185,16 +185,22 @@ class Criterion:
 def success(observed: Observed, *, part: Part = "during", fault: str | None = None) -> Measured:
     """The share of the load's requests that were answered as they should be.
 
+    An arrival that was dropped because the target held all users is a request that failed.
+
     part: of the time from the first of the faults to the end of the last, or around it.
     """
     load = _load(observed, part, fault)
     if load is None:
         return Measured(math.nan, f"no load {part} the fault")
-    failed = load.over_time("http_req_failed")
-    count = int(failed["count"].sum())
-    if not count:
+    failed, dropped = load.over_time("http_req_failed"), load.audit.dropped_by_target
+    sent = int(failed["count"].sum())
+    if not sent + dropped:
         return Measured(math.nan, f"no request {part} the fault")
-    return Measured(1 - float(failed["total"].sum()) / count, f"of {count} requests")
+    note = f"of {sent} requests"
+    if dropped:
+        note += f", and {dropped} arrivals that were dropped, as all users waited"
+    bad = float(failed["total"].sum()) + dropped
+    return Measured(1 - bad / (sent + dropped), note)
 
 
 @measure("ms", by_load=True)
@@ -261,11 +267,15 @@ def mode_seen(
 def downtime(
     observed: Observed, *, service: str | None = None, fault: str | None = None
 ) -> Measured:
-    """The longest time for which a service was down, from a fault until the next begins."""
+    """The longest time for which a service was down, from a fault until the next begins.
+
+    From the last good answer before it, or from the fault, to the next good one: the longest that
+    it can have been. Infinite where a service was down when it was last looked at.
+    """
     worst = Measured(math.nan, "there was no such fault")
     for name in _services(observed, service):
         for window in observed.named(fault):
-            worst = _worse(worst, longest_downtime(observed, window, name))
+            worst = _worse(worst, _downtime(observed, window, name))
     return worst
 
 
@@ -275,8 +285,8 @@ def recovery(
 ) -> Measured:
     """Seconds until a service was back, at worst; infinite where one was not.
 
-    It is back when every probe of a second is answered, in normal mode. A killed one counts from
-    its kill, other faults from their end.
+    It is back at the first answer of a second in which every probe is answered, in normal mode. A
+    killed one counts from its kill, other faults from their end.
     """
     worst = Measured(math.nan, "there was no such fault")
     for name in _services(observed, service):
@@ -299,7 +309,7 @@ def acknowledged_writes(observed: Observed) -> Measured:
 def lost_writes(observed: Observed) -> Measured:
     """How many writes were acknowledged and not there when they were read back."""
     if observed.writes is None or not observed.writes.read_back:
-        return Measured(math.nan, "nothing was read back")
+        return Measured(math.nan, "nothing was acknowledged and read back")
     return Measured(float(observed.writes.lost), f"of {observed.writes.acknowledged} acknowledged")
 
 
@@ -307,7 +317,7 @@ def lost_writes(observed: Observed) -> Measured:
 def repeated_writes(observed: Observed) -> Measured:
     """How many writes were there more than once when they were read back."""
     if observed.writes is None or not observed.writes.read_back:
-        return Measured(math.nan, "nothing was read back")
+        return Measured(math.nan, "nothing was acknowledged and read back")
     return Measured(float(observed.writes.repeated))
 
 
@@ -321,9 +331,9 @@ def recovery_time(observed: Observed, fault: FaultWindow, service: str) -> float
     """Seconds from ``fault.since`` until the service was good for ``SETTLED`` on end.
 
     0 where it never was bad until then, infinite where it was not back before the next fault, NaN
-    where it was not probed.
+    where it was not probed, or was not bad yet and the fault goes on.
     """
-    seen = _since(observed.until_next(fault), service, fault.since)
+    seen = _since(observed.until_next(fault), service, _looked_from(observed, fault, service))
     if not seen:
         return math.nan
     back = _first_stretch(seen)
@@ -333,23 +343,53 @@ def recovery_time(observed: Observed, fault: FaultWindow, service: str) -> float
     return math.inf if back is None else max(0.0, min(p.done for p in back) - fault.since)
 
 
-def longest_downtime(observed: Observed, fault: FaultWindow, service: str) -> Measured:
-    """Of a service, from a fault until the next begins; 0 where no probe failed."""
+def downtimes(observed: Observed, fault: FaultWindow, service: str) -> tuple[Downtime, ...]:
+    """Of a service, from a fault until the next begins, each as long as it can have been.
+
+    One of which no probe since the fault was good before begins with the fault.
+    """
     probes = observed.until_next(fault)
     if service not in probes.services:
-        return Measured(math.nan, f"{service} was not probed")
-    longest = probes.longest(service)
-    if longest is None:
-        return Measured(0.0, f"{service}: no probe failed")
-    if longest.first_good is None:
-        return Measured(math.inf, f"{service} was not back")
-    return Measured(longest.seconds, f"{service}, at most {longest.resolution:.2f} s too long")
+        return ()
+    return tuple(
+        down if down.last_good is not None else down._replace(last_good=fault.began)
+        for down in probes.downtimes(service)
+    )
+
+
+def longest_downtime(observed: Observed, fault: FaultWindow, service: str) -> float:
+    """Seconds; 0 where no probe failed, infinite where it was not back, NaN if not probed."""
+    return _downtime(observed, fault, service).value
 
 
 def is_back(observed: Observed, since: float) -> bool:
     """Whether every service has been good for ``SETTLED`` on end since a moment."""
     probes = observed.probes
     return all(_first_stretch(_since(probes, name, since)) for name in probes.services)
+
+
+def _downtime(observed: Observed, fault: FaultWindow, service: str) -> Measured:
+    if service not in observed.until_next(fault).services:
+        return Measured(math.nan, f"{service} was not probed")
+    several = downtimes(observed, fault, service)
+    if not several:
+        return Measured(0.0, f"{service}: no probe failed")
+    if several[-1].first_good is None:
+        return Measured(math.inf, f"{service} was not back")
+    longest = max(several, key=lambda down: down.seconds)
+    return Measured(longest.seconds, f"{service}, at most {longest.resolution:.2f} s too long")
+
+
+def _looked_from(observed: Observed, fault: FaultWindow, service: str) -> float:
+    """From when a good second is one after the fault, and not one before it acts.
+
+    A kill may take its time, by a grace or by the cluster, in which all is well.
+    """
+    if fault.since != fault.began:
+        return fault.since
+    ended = math.inf if fault.ended is None else fault.ended
+    seen = _since(observed.until_next(fault), service, fault.began)
+    return next((p.sent for p in seen if p.sent < ended and not _good(p)), ended)
 
 
 def _since(probes: ProbeResult, service: str, moment: float) -> list[Probe]:

@@ -12,6 +12,7 @@ from msgspec import Struct
 from tarslab.chaos.experiments.measures import (
     FaultWindow,
     Observed,
+    downtimes,
     longest_downtime,
     recovery_time,
 )
@@ -200,17 +201,20 @@ class ExperimentResult:
     def verdict(self) -> str:
         """``passed``, ``failed``, ``invalid: generator-limited``, ``interrupted``, ``broken off``.
 
-        Failed where a criterion does not hold that was measured well; invalid where the others
-        hold, and some rest on a load whose generator was the bottleneck.
+        Failed where a criterion does not hold that was measured well, or a threshold with
+        abortOnFail ended the load; invalid where the others hold, and some rest on a load whose
+        generator was the bottleneck. The load's own thresholds are no criteria.
         """
         if self.about.error is not None:
             return BROKEN_OFF
         if self.about.interrupted:
             return INTERRUPTED
         outcomes = [row["passed"] for row in self.rows]
-        if False in outcomes:
+        load = self.observed.load
+        limited = load is not None and load.audit.limited
+        aborted = load is not None and load.about.aborted_by is not None
+        if False in outcomes or (aborted and not limited):
             return FAILED
-        limited = self.observed.load is not None and self.observed.load.audit.limited
         return INVALID if None in outcomes or limited else PASSED
 
     @property
@@ -242,7 +246,10 @@ class ExperimentResult:
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Self:
-        """What ``save`` wrote; BadArgument where it is not there, or damaged."""
+        """What ``save`` wrote; BadArgument where it is not there, or damaged.
+
+        ``bundled:chaos/kubernetes/pod-kill`` is one that comes with tarslab.
+        """
         from tarslab.chaos.experiments.saving import load
 
         return load(cls, Path(folder))
@@ -252,10 +259,10 @@ class ExperimentResult:
 
     def _recovery(self, fault: FaultWindow, service: str) -> Recovery:
         probes = self.observed.until_next(fault)
-        down, longest = longest_downtime(self.observed, fault, service), None
+        several = downtimes(self.observed, fault, service)
+        longest = max(several, key=lambda down: down.seconds, default=None)
         detected, failed = None, 0
         if service in probes.services:
-            longest = probes.longest(service)
             detected = probes.time_to_detect(service, fault.began)
             failed = probes.failed(service)
         return Recovery(
@@ -265,7 +272,7 @@ class ExperimentResult:
             since=fault.since,
             recovery=recovery_time(self.observed, fault, service),
             detected=math.nan if detected is None else detected,
-            downtime=down.value,
+            downtime=longest_downtime(self.observed, fault, service),
             resolution=1 / self.probes.rate if longest is None else longest.resolution,
             failed=failed,
         )

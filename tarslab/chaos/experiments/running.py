@@ -155,8 +155,11 @@ def start(
     options: dict[str, Any] = {"target": target, "scale": scale, "guard": guard, "allow": allow}
     _rehearse(Session(of, platform, planning=True, **options))
     session = Session(of, platform, **options)
-    if of.has("load") or of.has("write"):
-        resolve(session.whom(), session.allow).check_reachable()
+    sends = of.has("load") or of.has("write")
+    if sends or isinstance(session.target, str):
+        to = resolve(session.whom(), session.allow)
+        if sends:
+            to.check_reachable()
     folder = None if out is None else Path(out)
     if folder is not None:
         try:

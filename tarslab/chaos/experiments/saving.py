@@ -17,6 +17,7 @@ import pandas as pd
 import pyarrow as pa
 from msgspec import Struct
 
+from tarslab import bundled
 from tarslab.chaos.experiments.errors import ExperimentFailed
 from tarslab.chaos.experiments.measures import FaultWindow, Observed
 from tarslab.chaos.experiments.results import About, ExperimentResult
@@ -86,6 +87,8 @@ def save(result: ExperimentResult, folder: Path) -> Path:
 
 def load(kind: type[R], folder: Path) -> R:
     """As ``ExperimentResult.load``."""
+    if str(folder).startswith(bundled.PREFIX):
+        folder = bundled.data(str(folder).removeprefix(bundled.PREFIX))
     try:
         kept = msgspec.json.decode((folder / RESULT).read_bytes(), type=Kept)
         if kept.version != VERSION:

@@ -10,8 +10,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from itertools import count
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from urllib.parse import urlsplit
 
 from msgspec import structs
 
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
 LEAST, PATIENCE, LOOK, STILL_THERE = 2.0, 60.0, 0.25, 1.0
 # Chaos Toolkit's code for an exit with rollbacks.
 GRACEFUL = 20
+# It passes on what is for the others.
+ENTRANCE = "orchestration"
 
 
 class Aborted(SystemExit):
@@ -71,7 +75,9 @@ class Session:
     """What an experiment runs on, and what has been seen of it so far.
 
     platform: or a stack, which is a LocalPlatform then.
-    target: URL or stack that load and writes go to; by default the stack of the platform.
+    target: URL or stack that load and writes go to; by default the stack of the platform, or in a
+        cluster its orchestration.
+    allow: hosts beside those of loopback and of the platform that load and probes may go to.
     scale: of the time for which something is held or waited for.
     planning: touch nothing, and note what would be done.
     """
@@ -98,8 +104,8 @@ class Session:
         self.platform = platform
         self.scale = scale
         self.guard = guard or Guard()
-        self.allow = tuple(allow)
-        self.target = _stack_of(platform) if target is None else target
+        self.allow = (*allow, *_hosts_of(platform))
+        self.target = _target_of(platform) if target is None else target
         self.steps: list[Step] | None = [] if planning else None
         self.phase, self.doing = "starting", ""
         self.started_at = time.time()
@@ -113,6 +119,7 @@ class Session:
         self.probes: Probes | None = None
         self._heard = threading.Condition()
         self._repeats: Counter[str] = Counter()
+        self._loads = count()
         self._load: LoadRun | None = None
         self._load_begun = threading.Event()
         self._load_ended_as_planned = False
@@ -248,9 +255,10 @@ class Session:
             return {}
         self._settle()
         dead = {unit.id for unit in fault.units}
+        wanted = {unit.service: len(self.platform.units(unit.service)) for unit in fault.units}
         with self.beside(fault, since_end=False):
             then()
-            self._until_replaced(fault, dead)
+            self._until_replaced(wanted, dead)
         return self.until_back(self._last(fault))
 
     def until_back(self, place: int) -> dict[str, Any]:
@@ -271,11 +279,18 @@ class Session:
         return _shown(window)
 
     def load(self, scenario: str | Mapping[str, Any]) -> dict[str, Any]:
-        """Put load on the target until ``end_load``, or its own end."""
+        """Put load on the target until ``end_load``, or its own end.
+
+        Raises BadArgument for a second one, which ``end_load`` would not end.
+        """
         from tarslab.chaos.load.errors import LoadFailed
         from tarslab.chaos.load.loadtest import LoadTest
         from tarslab.chaos.load.running import start_load
 
+        if next(self._loads):
+            raise BadArgument(
+                "load: this experiment has a load already: put both into one, as two scenarios"
+            )
         if self.planning:
             self.plan(_load_in_words(scenario, self._url))
             return {}
@@ -297,15 +312,19 @@ class Session:
             about = structs.replace(result.about, interrupted=False)
             result = type(result)(about, result.series, result.cells, result.points_path)
         self._load_result = result
+        if result.interrupted:
+            # By Ctrl-C, of which nobody else is told.
+            self.abort()
         requests = int(result.over_time("http_reqs")["total"].sum())
         self.tell("load", f"{result.test.name} is over: {requests} requests")
         return {"requests": requests, "generator_limited": result.audit.limited}
 
     def end_load(self) -> None:
-        """End the load, as planned."""
+        """End the load, as planned, once it has begun."""
         if self.planning:
             self.plan("the load ends")
             return
+        self._settle()
         self.users_gone.set()
         if self._load is not None:
             self._load_ended_as_planned = True
@@ -343,7 +362,9 @@ class Session:
 
         target = self.whom()
         if isinstance(target, str):
-            return AdminClient(target, **options)
+            # Whoever has named a host for load has trusted the way there with its users' passwords.
+            named = urlsplit(target).hostname in self.allow
+            return AdminClient(target, allow_http=named, **options)
         if "api_key" not in options:
             options |= {"username": "admin", "password": target.admin_password}
         return AdminClient(target.url, **options)
@@ -358,13 +379,17 @@ class Session:
         return self.target
 
     def close(self) -> None:
-        """End what goes on: load, writes, probes."""
+        """End what goes on: load, writes, probes; take back what was written."""
         self.abort()
         with suppress(TarslabError):
             if self._load is not None:
                 self._load.wait()
-        if self._writer is not None:
-            self._writer.stop()
+        if self._writer is not None and not self._writer.take_back():
+            self.tell(
+                "writes",
+                "some of the records could not be taken back: API keys whose names begin with "
+                f"{self._writer.run} are good for an hour, unless you revoke them",
+            )
         if self.probes is not None:
             try:
                 self.probes.stop()
@@ -411,12 +436,11 @@ class Session:
     def _last(self, fault: "Fault") -> int:
         return max(n for n, window in enumerate(self.faults) if window.name == fault.name)
 
-    def _until_replaced(self, fault: "Fault", dead: set[str]) -> None:
-        services = {unit.service for unit in fault.units}
+    def _until_replaced(self, wanted: Mapping[str, int], dead: set[str]) -> None:
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             try:
-                back = all(self._has_new(service, dead) for service in services)
+                back = all(self._has_new(service, dead, least) for service, least in wanted.items())
             except PlatformGone:
                 raise
             except PlatformFailed:
@@ -425,9 +449,10 @@ class Session:
                 return
             self.sleep(LOOK)
 
-    def _has_new(self, service: str, dead: set[str]) -> bool:
+    def _has_new(self, service: str, dead: set[str], least: int) -> bool:
         units = self.platform.units(service)
-        return bool(units) and all(u.state == "ready" and u.id not in dead for u in units)
+        good = all(unit.state == "ready" and unit.id not in dead for unit in units)
+        return good and len(units) >= least
 
 
 _lock = threading.Lock()
@@ -465,15 +490,24 @@ def planned(session: Session) -> Iterator[None]:
         _planned.reset(token)
 
 
-def _stack_of(platform: Platform) -> Stack | None:
+def _target_of(platform: Platform) -> str | Stack | None:
     from pathlib import Path
 
     from tarslab.stack.places import Place
 
     where = platform.reference()
-    if where.get("kind") != "local":
-        return None
-    return Stack.attached(Place(Path(where["folder"])))
+    if where.get("kind") == "local":
+        return Stack.attached(Place(Path(where["folder"])))
+    if where.get("kind") == "kubernetes" and ENTRANCE in platform.services:
+        return platform.address(ENTRANCE)
+    return None
+
+
+def _hosts_of(platform: Platform) -> Iterator[str]:
+    """Those of a cluster's Services, which are allowed with its context."""
+    if platform.reference().get("kind") == "kubernetes":
+        for service in platform.services:
+            yield str(urlsplit(platform.address(service)).hostname)
 
 
 def _shown(window: FaultWindow) -> dict[str, Any]:

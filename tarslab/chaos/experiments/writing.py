@@ -14,11 +14,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from tarslab.admin import AdminClient
+    from tarslab.admin.models import ApiKey
 
 # Seconds that a write may wait for its answer.
 PATIENCE = 2.0
 # Seconds after which a key that could not be taken back ends by itself.
 LIFE = 3600.0
+# Seconds for taking back what was not read back, and between two attempts.
+TAKING, AGAIN = 5.0, 0.5
 SCOPES = ("agents:read", "keys:write")
 
 
@@ -58,8 +61,9 @@ class Writes:
 
     @property
     def read_back(self) -> bool:
-        """Whether every acknowledged one was looked for."""
-        return all(write.found is not None for write in self.writes if write.acknowledged)
+        """Whether some were acknowledged, and every one of them was looked for."""
+        looked = [write.found is not None for write in self.writes if write.acknowledged]
+        return bool(looked) and all(looked)
 
     def to_frame(self) -> "pd.DataFrame":
         """A row for each write: the fields of ``Write``, and ``lost``."""
@@ -87,7 +91,7 @@ class Writer:
 
     connect: gives a client of an administrator.
 
-    It takes back every key that it has created when it has read them back.
+    It takes back every key that it has created when it has read them back, or by ``take_back``.
     """
 
     def __init__(
@@ -99,13 +103,15 @@ class Writer:
         self._connect = connect
         self._rate = rate
         self._on_error = on_error
-        self._run = uuid.uuid4().hex[:8]
+        self.run = uuid.uuid4().hex[:8]
+        """With what the names begin."""
         self._over = threading.Event()
         self._writes: list[Write] = []
         self._found: dict[str, str] | None = None
         self._repeated = 0
+        self._taken_back = False
         with connect() as admin:
-            own = admin.api_keys.create(f"{self._run} writer", SCOPES, expires_in=LIFE)
+            own = admin.api_keys.create(f"{self.run} writer", SCOPES, expires_in=LIFE)
         self._own = own
         self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
         self._thread.start()
@@ -127,14 +133,39 @@ class Writer:
         """Stop, look for every record, and take them all back."""
         self.stop()
         with self._connect() as admin:
-            names = {key.id: key.name for key in admin.api_keys.list()}
-            mine = {id: name for id, name in names.items() if name.startswith(f"{self._run} ")}
+            mine = {key.id: key.name for key in self._there(admin)}
             counts = Counter(mine.values())
             self._repeated = sum(count - 1 for count in counts.values())
             self._found = {name: id for id, name in mine.items()}
             for id in mine:
                 admin.api_keys.revoke(id)
+        self._taken_back = True
         return self.result
+
+    def take_back(self) -> bool:
+        """Stop, and take back what was not read back; whether nothing is left after ``TAKING``."""
+        self.stop()
+        deadline = time.monotonic() + TAKING
+        while not self._taken_back and time.monotonic() < deadline:
+            try:
+                with self._connect(retries=0, timeout=PATIENCE) as admin:
+                    self._taken_back = self._revoke(admin, deadline)
+            except TarslabError:
+                time.sleep(AGAIN)
+        return self._taken_back
+
+    def _there(self, admin: "AdminClient") -> "list[ApiKey]":
+        """The keys of this writer, also those that were revoked."""
+        return [key for key in admin.api_keys.list() if key.name.startswith(f"{self.run} ")]
+
+    def _revoke(self, admin: "AdminClient", deadline: float) -> bool:
+        """Whether there was time for every key."""
+        for key in self._there(admin):
+            if time.monotonic() > deadline:
+                return False
+            if key.state != "revoked":
+                admin.api_keys.revoke(key.id)
+        return True
 
     def _work(self) -> None:
         try:
@@ -149,7 +180,7 @@ class Writer:
             self._on_error(error)
 
     def _write(self, client: "AdminClient", number: int) -> None:
-        name = f"{self._run} {number}"
+        name = f"{self.run} {number}"
         sent = time.time()
         status, error = 201, ""
         try:

@@ -1,7 +1,10 @@
-"""What is done from within a container: signals to its processes, and a look at the network."""
+"""What is done from within a container: to its processes or its proxy, and a look around."""
+
+import shlex
 
 from tarslab.cluster import Cluster
 from tarslab.errors import PlatformFailed
+from tarslab.stack.kubernetes import sidecar
 
 # Where the processes of a pod share a namespace, those of this container are told by their mounts.
 # A process that is the first of its namespace gets no signal from within that it does not handle.
@@ -61,6 +64,15 @@ def signal(cluster: Cluster, namespace: str, pod: str, container: str, name: str
             "shareProcessNamespace: true in the pod's spec, so that it is not the first of its "
             "namespace"
         )
+
+
+def ask_proxy(cluster: Cluster, namespace: str, pod: str, *words: str) -> None:
+    """Have the proxy of a pod put a toxic on, or take some off."""
+    script = shlex.join(["exec", "python", "-P", "-m", sidecar.MODULE, *words])
+    code, said = cluster.run(namespace, pod, sidecar.CONTAINER, script)
+    if code != 0:
+        last = said.splitlines()[-1:] or [f"exit code {code}"]
+        raise PlatformFailed(f"the proxy of pod {namespace}/{pod}: {last[0]}")
 
 
 def reaches_out(cluster: Cluster, namespace: str, pod: str, container: str) -> bool | None:

@@ -4,6 +4,7 @@ What has to be remembered to undo a fault stands with the objects themselves (an
 NetworkPolicy's name), so that any process can do it.
 """
 
+import json
 import os
 import time
 import warnings
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from tarslab.chaos.guards import check_cluster
 from tarslab.chaos.platforms import containers, objects, preflight
@@ -19,6 +20,7 @@ from tarslab.chaos.platforms.errors import PlatformWarning
 from tarslab.chaos.platforms.objects import Json
 from tarslab.chaos.platforms.platform import Call, Unit
 from tarslab.chaos.platforms.preflight import Around
+from tarslab.chaos.proxy.toxics import STREAMS
 from tarslab.cluster import Cluster, Conflict, NotAllowed, NotThere
 from tarslab.errors import BadArgument, PlatformFailed
 
@@ -162,19 +164,32 @@ class KubernetesPlatform:
         with suppress(_NoWorkload):
             self._change_workloads(service, objects.scaled_back)
 
-    def degrade(self, service: str, **_: Any) -> NoReturn:
-        """PlatformFailed: no proxy stands before the services of a cluster."""
-        self._of(service)
-        raise PlatformFailed(
-            f"connections to {service} cannot be slowed down: in a cluster no proxy is before it"
-        )
+    def degrade(
+        self,
+        service: str,
+        *,
+        name: str,
+        toxic: str,
+        attributes: Mapping[str, int],
+        stream: str = "downstream",
+        toxicity: float = 1.0,
+    ) -> None:
+        """Put a toxic on the proxy in each pod of a service; PlatformFailed where there is none."""
+        self._add(service, toxic, attributes, name=name, stream=stream, toxicity=toxicity)
 
     def cut_off(self, service: str, *, name: str) -> None:
-        """Have a NetworkPolicy let nothing through to a service's pods and back.
+        """Let nothing through to a service's pods and back.
 
+        Where a proxy is in each, they drop what comes from either side; else a NetworkPolicy does.
         From within a pod it is tried whether the cluster's network enforces it: PlatformFailed
         where it does not, and a PlatformWarning where that cannot be told.
         """
+        if self._is_proxied(service):
+            for stream in STREAMS:
+                self._add(
+                    service, "timeout", {"timeout": 0}, name=f"{name}.{stream}", stream=stream
+                )
+            return
         ready = [unit for unit in self.units(service) if unit.state == "ready"]
         reached = bool(ready) and self._reaches_out(ready[0]) is True
         policy = objects.policy(name, self._of(service))
@@ -196,11 +211,21 @@ class KubernetesPlatform:
                 )
 
     def restore(self, service: str, *, name: str) -> None:
-        """Remove that NetworkPolicy."""
-        self._of(service)
+        """Take toxics off the proxies, and remove that NetworkPolicy."""
+        toxics = (name, *(f"{name}.{stream}" for stream in STREAMS))
+        failures: dict[str, PlatformFailed] = {}
+        for pod in filter(objects.is_proxied, self._running(service)):
+            try:
+                self._ask_proxy(pod, "remove", *toxics)
+            except PlatformFailed as error:
+                failures[pod["metadata"]["uid"]] = error
         delete = self._cluster.networking.delete_namespaced_network_policy
         with suppress(NotThere):
             self._ask("delete NetworkPolicy", delete, name, self.namespace)
+        # A proxy that is gone took them with it.
+        there = {unit.id for unit in self.units(service)} if failures else set()
+        for uid in there & failures.keys():
+            raise failures[uid]
 
     def is_cordoned(self, node: str) -> bool:
         """Whether a node takes no more pods."""
@@ -258,7 +283,9 @@ class KubernetesPlatform:
             around = Around(self.namespace, units, workloads, self._budgets())
             return preflight.of_unit(call, around, self._pod(call.target))
         if call.verb == "degrade":
-            self.degrade(call.target)
+            self._check_proxied(call.target)
+        if call.verb in ("degrade", "cut_off", "restore") and self._is_proxied(call.target):
+            return preflight.of_proxies(call, around._replace(units=self.units(call.target)))
         if call.verb in ("cordon", "uncordon", "drain"):
             units = self.units_on(call.target) if call.verb == "drain" else ()
             return preflight.of_node(call, around._replace(units=units))
@@ -423,6 +450,32 @@ class KubernetesPlatform:
         patch = self._cluster.core.patch_node
         change = {"spec": {"unschedulable": None if value else True}}
         self._cluster.ask(f"patch node {node}", patch, node, change)
+
+    def _running(self, service: str) -> list[Json]:
+        """The pods of a service in which something can be asked."""
+        pods = self._listed("pods", self._cluster.core.list_namespaced_pod, service)
+        return [pod for pod in pods if objects.stays(pod) and objects.is_running(pod)]
+
+    def _is_proxied(self, service: str) -> bool:
+        pods = self._running(service)
+        return bool(pods) and all(map(objects.is_proxied, pods))
+
+    def _check_proxied(self, service: str) -> None:
+        if not self._is_proxied(service):
+            raise PlatformFailed(
+                f"connections to {service} cannot be slowed down: no proxy is in each of its pods; "
+                "deploy the stack with proxied=True (tarslab stack deploy --proxied)"
+            )
+
+    def _add(self, service: str, toxic: str, attributes: Mapping[str, int], **more: Any) -> None:
+        self._check_proxied(service)
+        described = {"kind": toxic, "attributes": dict(attributes), **more}
+        for pod in self._running(service):
+            self._ask_proxy(pod, "add", json.dumps(described))
+
+    def _ask_proxy(self, pod: Json, *words: str) -> None:
+        name = str(pod["metadata"]["name"])
+        containers.ask_proxy(self._cluster, self.namespace, name, *words)
 
     def _reaches_out(self, unit: Unit) -> bool | None:
         container = _first_container(self._pod(unit))

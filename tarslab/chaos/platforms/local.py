@@ -13,7 +13,7 @@ import psutil
 
 import tarslab
 from tarslab.chaos.platforms.errors import PlatformGone
-from tarslab.chaos.platforms.platform import Call, State, Unit
+from tarslab.chaos.platforms.platform import Call, State, Unit, done_to_connections
 from tarslab.chaos.proxy.client import ProxyClient
 from tarslab.chaos.proxy.toxics import STREAMS, Stream
 from tarslab.cores import cores
@@ -162,7 +162,10 @@ class LocalPlatform:
             time.sleep(LOOK)
 
     def explain(self, call: Call) -> str:
-        """Exactly which process or connections a call would touch."""
+        """Exactly which process or connections a call would touch.
+
+        PlatformFailed where it needs a proxy, and none is there.
+        """
         if isinstance(call.target, Unit):
             unit, grace = call.target, call.arguments.get("grace")
             done = f"SIGTERM, and SIGKILL after {grace:g} s" if grace else SIGNALS[call.verb]
@@ -170,7 +173,9 @@ class LocalPlatform:
         if call.verb in HELD:
             pid = self._recorded()[call.target]["pid"]
             return f"process {pid or '(none)'} ({call.target}): {HELD[call.verb]}"
-        return f"connections to {call.target}: {_done_to_connections(call)}"
+        if call.verb in ("degrade", "cut_off"):
+            self._proxy_url()
+        return f"connections to {call.target}: {done_to_connections(call)}"
 
     def version(self) -> str:
         """That of tarslab, whose services these are."""
@@ -219,13 +224,16 @@ class LocalPlatform:
         return process
 
     def _proxy(self) -> ProxyClient:
+        return ProxyClient(self._proxy_url())
+
+    def _proxy_url(self) -> str:
         recorded = self._recorded()
         if PROXY not in recorded:
             raise PlatformFailed(
                 "no proxy stands before the services of this stack: bring it up with "
                 "tl.stack.up(proxied=True), or tarslab stack up --proxied"
             )
-        return ProxyClient(recorded[PROXY]["url"])
+        return str(recorded[PROXY]["url"])
 
     def _told(self, ask: Callable[[], T]) -> T:
         try:
@@ -248,15 +256,3 @@ def _until(condition: Callable[[], bool], patience: float) -> bool:
             return False
         time.sleep(LOOK)
     return True
-
-
-def _done_to_connections(call: Call) -> str:
-    if call.verb == "cut_off":
-        return "nothing gets through, either way"
-    if call.verb == "degrade":
-        given = call.arguments
-        attributes = ", ".join(f"{name}={value}" for name, value in given["attributes"].items())
-        share = given.get("toxicity", 1.0)
-        some = "" if share == 1 else f", on {share:.0%} of them"
-        return f"{given['toxic']} {given.get('stream', 'downstream')} ({attributes}){some}"
-    return "as they were"

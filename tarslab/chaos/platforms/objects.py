@@ -6,6 +6,7 @@ from typing import Any
 
 from tarslab.chaos.platforms.platform import State, Unit
 from tarslab.errors import PlatformFailed
+from tarslab.stack.kubernetes.sidecar import CONTAINER
 
 Json = dict[str, Any]
 
@@ -56,6 +57,16 @@ def has_ended(pod: Json, before: int) -> bool:
     """Whether its first container has ended since it had been started anew so often."""
     first = pod["status"]["containerStatuses"][0]
     return int(first["restartCount"]) > before or "running" not in first["state"]
+
+
+def is_running(pod: Json) -> bool:
+    """Whether its containers have been started."""
+    return bool(pod["status"].get("phase") == "Running")
+
+
+def is_proxied(pod: Json) -> bool:
+    """Whether a proxy stands before its process."""
+    return any(each["name"] == CONTAINER for each in pod["spec"].get("containers", ()))
 
 
 def can_be_evicted(pod: Json) -> bool:

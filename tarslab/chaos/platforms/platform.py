@@ -129,3 +129,16 @@ class Platform(Protocol):
     def reference(self) -> dict[str, Any]:
         """How another process finds it, for ``connect``; no secret."""
         ...
+
+
+def done_to_connections(call: Call) -> str:
+    """In words, what a call does to the connections of a service."""
+    if call.verb == "cut_off":
+        return "nothing gets through, either way"
+    if call.verb == "degrade":
+        given = call.arguments
+        attributes = ", ".join(f"{name}={value}" for name, value in given["attributes"].items())
+        share = given.get("toxicity", 1.0)
+        some = "" if share == 1 else f", on {share:.0%} of them"
+        return f"{given['toxic']} {given.get('stream', 'downstream')} ({attributes}){some}"
+    return "as they were"

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from tarslab.chaos.platforms import objects
 from tarslab.chaos.platforms.objects import Json
-from tarslab.chaos.platforms.platform import Call, Unit
+from tarslab.chaos.platforms.platform import Call, Unit, done_to_connections
 
 
 class Around(NamedTuple):
@@ -58,6 +58,12 @@ def of_service(call: Call, around: Around) -> str:
     what = ", ".join(f"{name} scaled from {replicas} to {to}" for name, replicas in named)
     gone = f"; pods {pods} deleted without a grace" if call.verb == "stop" else ""
     return f"in {around.namespace}: {what}{gone}"
+
+
+def of_proxies(call: Call, around: Around) -> str:
+    """A call on the proxies in the pods of a service."""
+    pods = ", ".join(unit.name for unit in around.units) or "none"
+    return f"proxies in pods {pods} of {around.namespace}: {done_to_connections(call)}"
 
 
 def of_node(call: Call, around: Around) -> str:

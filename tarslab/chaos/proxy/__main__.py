@@ -20,16 +20,21 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8474)
     parser.add_argument("--config", type=Path, help="a JSON list of proxies")
     asked = parser.parse_args()
+    run(asked.port, asked.config)
+
+
+def run(port: int, config: Path | None, *, in_pod: bool = False) -> None:
+    """The same. in_pod: the proxies may listen at other addresses than those of loopback."""
     # Each connection takes two descriptors.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(serve(asked.port, asked.config))
+        runner.run(serve(port, config, in_pod=in_pod))
 
 
-async def serve(port: int, config: Path | None) -> None:
+async def serve(port: int, config: Path | None, *, in_pod: bool = False) -> None:
     """Serve until told to end."""
-    proxies = Proxies()
+    proxies = Proxies(in_pod=in_pod)
     if config is not None:
         await proxies.populate(config.read_bytes())
     server = uvicorn.Server(

@@ -1,4 +1,7 @@
-"""The proxies: each listens at an address of loopback, and passes on to another one."""
+"""The proxies: each listens at an address of loopback, and passes on to another one.
+
+In a pod they listen at its own addresses, too.
+"""
 
 import asyncio
 import ipaddress
@@ -35,12 +38,12 @@ class Described(Struct):
 class Proxy:
     """One proxy, with its toxics and connections."""
 
-    def __init__(self, described: Described) -> None:
+    def __init__(self, described: Described, *, in_pod: bool = False) -> None:
+        self._in_pod = in_pod
         self.name = _required("name", described.name)
         self.listen = described.listen or "127.0.0.1:0"
         self.upstream = _required("upstream", described.upstream)
-        for address in (self.listen, self.upstream):
-            _address(address)
+        self._check(self.listen, self.upstream)
         self.toxics: dict[str, Placed] = {}
         self._server: asyncio.Server | None = None
         self._connections: set[Connection] = set()
@@ -68,7 +71,7 @@ class Proxy:
     async def start(self) -> None:
         """Listen; Refused where the address is taken."""
         if self._server is None:
-            host, port = _address(self.listen)
+            host, port = _address(self.listen, beyond=self._in_pod)
             try:
                 self._server = await asyncio.start_server(
                     self._accepted, host, port, backlog=BACKLOG
@@ -91,8 +94,7 @@ class Proxy:
     async def update(self, described: Described) -> None:
         """Listen there and pass on to there, or do not."""
         if (described.listen, described.upstream) != (self.listen, self.upstream):
-            for address in (described.listen, described.upstream):
-                _address(address)
+            self._check(described.listen, described.upstream)
             self.stop()
             self.listen, self.upstream = described.listen, described.upstream
         if described.enabled:
@@ -134,6 +136,10 @@ class Proxy:
         for connection in list(self._connections):
             connection.remove(toxic)
 
+    def _check(self, listen: str, upstream: str) -> None:
+        _address(listen, beyond=self._in_pod)
+        _address(upstream)
+
     def _of(self, stream: Stream) -> list[Placed]:
         return [toxic for toxic in self.toxics.values() if toxic.stream == stream]
 
@@ -156,9 +162,13 @@ class Proxy:
 
 
 class Proxies:
-    """Every proxy of the process."""
+    """Every proxy of the process.
 
-    def __init__(self) -> None:
+    in_pod: whether they may listen at other addresses than those of loopback.
+    """
+
+    def __init__(self, *, in_pod: bool = False) -> None:
+        self._in_pod = in_pod
         self._proxies: dict[str, Proxy] = {}
 
     def all(self) -> list[Proxy]:
@@ -174,14 +184,15 @@ class Proxies:
     async def create(self, body: bytes) -> Proxy:
         """A new proxy."""
         described = _decoded(body, Described)
-        proxy = Proxy(described)
+        proxy = Proxy(described, in_pod=self._in_pod)
         if proxy.name in self._proxies:
             raise Refused("proxy already exists", 409)
         return await self._begin(proxy, described.enabled)
 
     async def populate(self, body: bytes) -> list[Proxy]:
         """Several, in place of those of the same names that listen or pass on to elsewhere."""
-        many = [(Proxy(one), one.enabled) for one in _decoded(body, list[Described])]
+        asked = _decoded(body, list[Described])
+        many = [(Proxy(one, in_pod=self._in_pod), one.enabled) for one in asked]
         made = []
         for proxy, enabled in many:
             there = self._proxies.get(proxy.name)
@@ -264,8 +275,11 @@ def _required(field: str, value: str) -> str:
     return value
 
 
-def _address(text: str) -> tuple[str, int]:
-    """Host and port; Refused unless it is of loopback: nobody else's traffic is touched here."""
+def _address(text: str, *, beyond: bool = False) -> tuple[str, int]:
+    """Host and port; Refused unless it is of loopback: nobody else's traffic is touched here.
+
+    beyond: it may be another address, or all of them.
+    """
     host, _, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not port.isascii() or not port.isdecimal() or int(port) > LAST_PORT:
@@ -273,7 +287,7 @@ def _address(text: str) -> tuple[str, int]:
     if host == "localhost":
         return "127.0.0.1", int(port)
     try:
-        ours = ipaddress.ip_address(host).is_loopback
+        ours = ipaddress.ip_address(host).is_loopback or beyond
     except ValueError:
         ours = False
     if not ours:

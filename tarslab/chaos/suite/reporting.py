@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from tarslab.chaos.experiments.environment import measured_on
 from tarslab.chaos.experiments.errors import ExperimentFailed
 from tarslab.chaos.experiments.results import BROKEN_OFF, PASSED, in_words
 from tarslab.chaos.suite.results import SKIPPED, Entry, SuiteResult
@@ -110,9 +111,7 @@ def started(result: SuiteResult) -> str:
 
 def platform_in_words(result: SuiteResult) -> str:
     """What it ran on."""
-    platform = result.environment["platform"]
-    version = platform.get("version", "") if isinstance(platform, dict) else platform
-    return f"{version}, {result.environment['system']}, {result.environment['cores']} cores"
+    return measured_on(result.environment)
 
 
 def _add_suite(root: ElementTree.Element, entry: Entry) -> None:

@@ -64,12 +64,16 @@ def run_suite(
     chosen = list(_chosen(only, skip_load, skip_resilience))
     if not cooldown >= 0:
         raise BadArgument(f"cooldown must be at least 0 s, not {cooldown!r}")
-    hosts = tuple(allow)
     # It checks the arguments, and knows the platform of a stack.
     nothing = {"title": "suite", "description": "suite", "method": []}
     session = Session(
-        files.Experiment(nothing, "suite", "suite"), platform, target=target, scale=scale
+        files.Experiment(nothing, "suite", "suite"),
+        platform,
+        target=target,
+        scale=scale,
+        allow=allow,
     )
+    hosts = session.allow
     started_at, begun = time.time(), time.monotonic()
     folder = _folder(Path(out), started_at)
     where = environment(session.platform)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from tarslab.cluster import NotAllowed, is_protected
 from tarslab.errors import BadArgument, PlatformFailed, StackFailed
@@ -58,9 +58,28 @@ class Deployment:
         urls: Mapping[str, str],
     ) -> None:
         self.context, self.namespace = context, namespace
-        self.urls = {name: urls[name] for name in SERVICES}
+        self.urls = dict(urls)
         """Of the Service before each service, within the cluster's network."""
         self._kubeconfig = kubeconfig
+
+    @classmethod
+    def of(
+        cls,
+        context: str,
+        namespace: str,
+        *,
+        kubeconfig: str | os.PathLike[str] | None = None,
+    ) -> Self:
+        """The stack that is deployed to a namespace; StackFailed where none is."""
+        _check(namespace)
+        with _opened(context, namespace, kubeconfig) as objects:
+            found = objects.listed("Service", "v1", OURS)
+        hosts = {each["metadata"]["name"]: _host(each["spec"]["clusterIP"]) for each in found}
+        if not hosts.keys() >= {*SERVICES}:
+            raise StackFailed(
+                f"no stack is in {namespace} of {context}: tarslab stack deploy makes one"
+            )
+        return cls(context, namespace, kubeconfig, _urls(hosts))
 
     @property
     def url(self) -> str:
@@ -94,6 +113,7 @@ def deploy(
     kubeconfig: str | os.PathLike[str] | None = None,
     replicas: int = 2,
     settings: Mapping[str, object] | None = None,
+    proxied: bool = False,
     timeout: float = 300.0,
     on_progress: Say = lambda _: None,
 ) -> Deployment:
@@ -107,6 +127,7 @@ def deploy(
     kubeconfig: path of the file; by default that of KUBECONFIG, or ~/.kube/config.
     replicas: pods of each service; Redis has one.
     settings: fields of ``tarslab.stack.settings.Settings``, such as ``{"access_seconds": 60}``.
+    proxied: whether a proxy stands before the process of each pod, to slow it down or cut it off.
     timeout: seconds until every pod has to be ready.
     on_progress: is called with what is done, and with what pods wait for.
 
@@ -116,7 +137,9 @@ def deploy(
     """
     _check(namespace, image)
     with _opened(context, namespace, kubeconfig) as objects:
-        make = partial(manifests, namespace, image, replicas=replicas, settings=settings)
+        make = partial(
+            manifests, namespace, image, replicas=replicas, settings=settings, proxied=proxied
+        )
         # What cannot be used is refused before anything is touched.
         make()
         if objects.make_namespace():
@@ -138,8 +161,7 @@ def deploy(
                 _apply(objects, each, on_progress)
         on_progress(f"{len(made)} objects applied")
         _wait(objects, _wanted(made), timeout, on_progress)
-    urls = {name: f"http://{hosts[name]}:{PORTS[name]}" for name in SERVICES}
-    return Deployment(context, namespace, kubeconfig, urls)
+    return Deployment(context, namespace, kubeconfig, _urls(hosts))
 
 
 def undeploy(
@@ -171,6 +193,7 @@ def planned(
     *,
     kubeconfig: str | os.PathLike[str] | None = None,
     replicas: int = 2,
+    proxied: bool = False,
     on_progress: Say = lambda _: None,
 ) -> list[Json]:
     """The objects that ``deploy`` would apply, but for the Secret; nothing is touched.
@@ -179,7 +202,8 @@ def planned(
     """
     _check(namespace, image)
     with _opened(context, namespace, kubeconfig) as objects:
-        return manifests(namespace, image, replicas=replicas, **_left_out(objects, on_progress))
+        left = _left_out(objects, on_progress)
+        return manifests(namespace, image, replicas=replicas, proxied=proxied, **left)
 
 
 @contextmanager
@@ -335,6 +359,9 @@ def _remove(objects: Objects, say: Say) -> Iterator[str]:
             continue
         for each in found:
             name = each["metadata"]["name"]
+            # A claim goes once the kubelet has forgotten the pod that had it.
+            if "deletionTimestamp" in each["metadata"]:
+                continue
             objects.delete(kind, version, name)
             say(f"{kind} {name} removed")
             yield f"{kind} {name}"
@@ -342,6 +369,10 @@ def _remove(objects: Objects, say: Say) -> Iterator[str]:
 
 def _stay(found: list[Json]) -> bool:
     return all("deletionTimestamp" not in each["metadata"] for each in found)
+
+
+def _urls(hosts: Mapping[str, str]) -> dict[str, str]:
+    return {name: f"http://{hosts[name]}:{PORTS[name]}" for name in SERVICES}
 
 
 def _host(address: str) -> str:

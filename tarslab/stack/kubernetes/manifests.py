@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tarslab.errors import BadArgument
-from tarslab.stack.kubernetes import rights
+from tarslab.stack.kubernetes import rights, sidecar
 from tarslab.stack.launching import SERVICES, as_variables, chosen_by_user, secrets_of, told
 from tarslab.stack.places import GRACE
 from tarslab.stack.settings import PREFIX, Settings
@@ -24,7 +24,9 @@ OURS = {"app.kubernetes.io/part-of": "tarslab", **MANAGED}
 REVISION = "tarslab.dev/revision"
 SECRET = "tarslab"
 PORTS = {REDIS: 6379, **dict.fromkeys(SERVICES, 8000)}
-PASSWORD = "REDIS_PASSWORD"
+# Where the processes listen that have a proxy before them.
+BEHIND = {name: port + 100 for name, port in PORTS.items()}
+PASSWORD, REDIS_PORT = "REDIS_PASSWORD", "REDIS_PORT"
 DATA, TMP = "/data", "/tmp"
 # Not root, and no user of the image's needs to be there.
 USER = 10001
@@ -37,6 +39,7 @@ MEMORY = {
     "orchestration": ("256Mi", "768Mi"),
     "automl": ("384Mi", "3Gi"),
     "hypersync": ("96Mi", "256Mi"),
+    "proxy": ("64Mi", "192Mi"),
 }
 
 
@@ -49,6 +52,7 @@ def manifests(
     addresses: Mapping[str, str] | None = None,
     policy: str | None = "policy/v1",
     volume: bool = True,
+    proxied: bool = False,
 ) -> list[Json]:
     """The objects of a stack.
 
@@ -60,6 +64,7 @@ def manifests(
     policy: API version of PodDisruptionBudgets; None where the cluster has none.
     volume: whether Redis keeps its data in a PersistentVolumeClaim of the default StorageClass;
         else it goes with its pod.
+    proxied: whether a proxy stands before the process of each pod, to slow it down or cut it off.
 
     Raises BadArgument where an argument cannot be used.
     """
@@ -73,25 +78,29 @@ def manifests(
     made += rights.of_chaos_runner(namespace)
     if volume:
         made.append(_claim())
-    made.append(_redis(image, volume))
+    made.append(_redis(image, volume, proxied))
     for name in SERVICES:
-        environment = _environment(name, hosts[REDIS], urls, chosen)
-        made.append(_deployment(name, replicas, _pod(name, image, environment)))
+        environment = _environment(name, hosts[REDIS], urls, chosen, _port(name, proxied))
+        made.append(_deployment(name, replicas, _pod(name, image, environment, proxied)))
         # One that lets no pod go would only hold up whoever drains a node.
         if policy is not None and replicas > 1:
             made.append(_budget(name, policy))
     return [_placed(each, namespace) for each in made]
 
 
-def _redis(image: str, volume: bool) -> Json:
+def _redis(image: str, volume: bool, proxied: bool) -> Json:
     module = ["python", "-P", "-m", "tarslab.stack.kubernetes.redis"]
-    password = {"name": PASSWORD, "valueFrom": _from_secret("redis_password")}
+    port = _port(REDIS, proxied)
+    environment: list[Json] = [
+        {"name": PASSWORD, "valueFrom": _from_secret("redis_password")},
+        {"name": REDIS_PORT, "value": str(port)},
+    ]
     container = {
-        **_container(REDIS, image, module, [password]),
+        **_container(REDIS, image, module, environment, port),
         "readinessProbe": _probe({"exec": {"command": [*module, "ping"]}}, every=2),
-        "livenessProbe": _probe({"tcpSocket": {"port": PORTS[REDIS]}}, every=10),
+        "livenessProbe": _probe({"tcpSocket": {"port": port}}, every=10),
     }
-    pod = _pod_of(container)
+    pod = _pod_of(container, *_sidecars(REDIS, image, proxied))
     if volume:
         data = {"name": "data", "persistentVolumeClaim": {"claimName": REDIS}}
         pod["volumes"] = [data, *pod["volumes"][1:]]
@@ -99,15 +108,16 @@ def _redis(image: str, volume: bool) -> Json:
     return _deployment(REDIS, 1, pod, strategy={"type": "Recreate"})
 
 
-def _pod(name: str, image: str, environment: list[Json]) -> Json:
-    """The pod of a service."""
+def _pod(name: str, image: str, environment: list[Json], proxied: bool) -> Json:
+    """The pod of a service; the kubelet asks its process itself, whatever stands before it."""
+    port = _port(name, proxied)
     module = ["python", "-P", "-m", "tarslab.stack.service", name]
     container = {
-        **_container(name, image, module, environment),
+        **_container(name, image, module, environment, port),
         # Until it answers for the first time, which takes seconds, it is not killed for silence.
-        "startupProbe": _probe(_answers(name, "live"), every=1, failures=120),
-        "readinessProbe": _probe(_answers(name, "ready"), every=1, failures=2),
-        "livenessProbe": _probe(_answers(name, "live"), every=10),
+        "startupProbe": _probe(_answers(port, "live"), every=1, failures=120),
+        "readinessProbe": _probe(_answers(port, "ready"), every=1, failures=2),
+        "livenessProbe": _probe(_answers(port, "live"), every=10),
         "lifecycle": {"preStop": {"exec": {"command": ["sleep", str(DRAIN)]}}},
     }
     spread = {
@@ -116,10 +126,33 @@ def _pod(name: str, image: str, environment: list[Json]) -> Json:
         "whenUnsatisfiable": "ScheduleAnyway",
         "labelSelector": {"matchLabels": {NAME: name}},
     }
-    return _pod_of(container) | {"topologySpreadConstraints": [spread]}
+    pod = _pod_of(container, *_sidecars(name, image, proxied))
+    return pod | {"topologySpreadConstraints": [spread]}
 
 
-def _pod_of(container: Json) -> Json:
+def _sidecars(name: str, image: str, proxied: bool) -> list[Json]:
+    """The proxy before the process of a pod, where there is one."""
+    if not proxied:
+        return []
+    front, behind = str(PORTS[name]), str(BEHIND[name])
+    command = ["python", "-P", "-m", sidecar.MODULE, "serve", name, front, behind]
+    return [
+        {
+            **_container(sidecar.CONTAINER, image, command, [], PORTS[name]),
+            "volumeMounts": [{"name": "tmp", "mountPath": TMP}],
+            "readinessProbe": _probe({"tcpSocket": {"port": PORTS[name]}}, every=2),
+            # It passes on what is asked while the process comes to its end.
+            "lifecycle": {"preStop": {"exec": {"command": ["sleep", str(DRAIN)]}}},
+        }
+    ]
+
+
+def _port(name: str, proxied: bool) -> int:
+    """That the process of a pod listens at."""
+    return BEHIND[name] if proxied else PORTS[name]
+
+
+def _pod_of(*containers: Json) -> Json:
     return {
         "automountServiceAccountToken": False,
         # The variables of other Services may be named as the services' own settings.
@@ -134,12 +167,14 @@ def _pod_of(container: Json) -> Json:
             "fsGroup": USER,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [container],
+        "containers": [*containers],
         "volumes": [{"name": "data", "emptyDir": {}}, {"name": "tmp", "emptyDir": {}}],
     }
 
 
-def _container(name: str, image: str, command: list[str], environment: list[Json]) -> Json:
+def _container(
+    name: str, image: str, command: list[str], environment: list[Json], port: int
+) -> Json:
     requested, most = MEMORY[name]
     return {
         "name": name,
@@ -151,7 +186,7 @@ def _container(name: str, image: str, command: list[str], environment: list[Json
             {"name": "XDG_CACHE_HOME", "value": f"{TMP}/cache"},
             *environment,
         ],
-        "ports": [{"containerPort": PORTS[name], "protocol": "TCP"}],
+        "ports": [{"containerPort": port, "protocol": "TCP"}],
         "resources": {
             "requests": {"cpu": "100m", "memory": requested},
             "limits": {"memory": most},
@@ -166,7 +201,7 @@ def _container(name: str, image: str, command: list[str], environment: list[Json
 
 
 def _environment(
-    name: str, redis: str, urls: Mapping[str, str], chosen: Mapping[str, str]
+    name: str, redis: str, urls: Mapping[str, str], chosen: Mapping[str, str], port: int
 ) -> list[Json]:
     """What launching tells a process, with the secrets by reference."""
     made = [{"name": PASSWORD, "valueFrom": _from_secret("redis_password")}]
@@ -177,7 +212,7 @@ def _environment(
     # Kubernetes puts in the password, which stands before it.
     url = f"redis://:$({PASSWORD})@{redis}:{PORTS[REDIS]}/0"
     plain = {
-        **as_variables({**told(urls, DATA), "host": "0.0.0.0", "port": PORTS[name]}),
+        **as_variables({**told(urls, DATA), "host": "0.0.0.0", "port": port}),
         **chosen,
     }
     escaped = {variable: value.replace("$(", "$$(") for variable, value in plain.items()}
@@ -189,8 +224,8 @@ def _from_secret(key: str) -> Json:
     return {"secretKeyRef": {"name": SECRET, "key": key}}
 
 
-def _answers(name: str, what: str) -> Json:
-    return {"httpGet": {"path": f"/health/{what}", "port": PORTS[name]}}
+def _answers(port: int, what: str) -> Json:
+    return {"httpGet": {"path": f"/health/{what}", "port": port}}
 
 
 def _probe(how: Json, *, every: int, failures: int = 3) -> Json:

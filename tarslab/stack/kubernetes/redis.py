@@ -13,18 +13,18 @@ from pathlib import Path
 from tarslab.stack import valkey
 
 FOLDER = Path("/data")
-PORT = 6379
-PASSWORD = "REDIS_PASSWORD"
+STANDARD = 6379
+PASSWORD, PORT = "REDIS_PASSWORD", "REDIS_PORT"
 # Seconds that an answer may take: less than the probe's.
 ANSWER = 2.0
 
 
 def main() -> None:
     """Become the server, or ask it."""
-    password = os.environ[PASSWORD]
+    password, port = os.environ[PASSWORD], int(os.environ.get(PORT, STANDARD))
     if sys.argv[1:] == ["ping"]:
-        sys.exit(not answers(password))
-    serve(FOLDER, PORT, password)
+        sys.exit(not answers(password, port))
+    serve(FOLDER, port, password)
 
 
 def serve(folder: Path, port: int, password: str) -> None:
@@ -44,7 +44,7 @@ def serve(folder: Path, port: int, password: str) -> None:
     os.execve(binary, [binary, config], environment | {"LC_ALL": "C"})
 
 
-def answers(password: str, port: int = PORT) -> bool:
+def answers(password: str, port: int = STANDARD) -> bool:
     """Whether the server answers a PING."""
     try:
         with socket.create_connection(("127.0.0.1", port), ANSWER) as connection:

@@ -20,7 +20,12 @@ class Right(NamedTuple):
 RIGHTS = (
     Right("", ("pods",), ("get", "list", "watch"), "to find a service's pods, and wait for them"),
     Right("", ("pods",), ("delete",), "kill, and outage"),
-    Right("", ("pods/exec",), ("get", "create"), "pause, kill_process, and a cut-off's probing"),
+    Right(
+        "",
+        ("pods/exec",),
+        ("get", "create"),
+        "pause, kill_process, toxics, and a cut-off's probing",
+    ),
     Right("", ("pods/eviction",), ("create",), "to drain as disruption budgets let it"),
     Right("", ("services",), ("list",), "the addresses that probes go to"),
     Right(

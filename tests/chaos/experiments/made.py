@@ -1,9 +1,12 @@
 """Experiments and observations made for tests."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
+from tarslab.chaos.experiments.files import Experiment
 from tarslab.chaos.experiments.measures import FaultWindow
+from tarslab.chaos.experiments.session import Session
+from tarslab.chaos.platforms import Platform
 from tarslab.chaos.prober import Probe
 from tarslab.chaos.probes import ProbeResult
 
@@ -89,3 +92,32 @@ def window(
     since = more.pop("since", began if ended is None else ended)
     services = more.pop("services", ("redis",))
     return FaultWindow(name, services, began, ended, since, **more)
+
+
+class Nowhere:
+    """A platform of which nothing is there."""
+
+    services = ("api",)
+
+    def address(self, service: str) -> str:
+        """Where nobody listens."""
+        return "http://127.0.0.1:1"
+
+    def reference(self) -> dict[str, Any]:
+        """Of no kind that there is."""
+        return {"kind": "nowhere"}
+
+    def describe(self) -> dict[str, Any]:
+        """Hardly anything."""
+        return {"platform": "nowhere", "version": "0"}
+
+
+def nowhere() -> Platform:
+    """For what asks nothing of it."""
+    return cast(Platform, Nowhere())
+
+
+def session(*method: dict[str, Any], **more: Any) -> Session:
+    """One that is not opened, of an experiment on a platform of which nothing is there."""
+    content = experiment(*method, **more)
+    return Session(Experiment.of(content), nowhere(), target="http://127.0.0.1:1")

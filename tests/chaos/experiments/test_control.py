@@ -1,7 +1,10 @@
 """The control, where there is nothing to measure on."""
 
 import json
+import logging
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from chaoslib.exceptions import InterruptExecution
@@ -54,3 +57,67 @@ def test_a_scale_that_is_no_number_interrupts(
 def test_an_action_without_the_control_says_what_is_missing():
     with pytest.raises(BadArgument, match=r"add the control tarslab\.chaos\.experiments\.control"):
         actions.outage("redis")
+
+
+@pytest.fixture
+def state(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Chaos Toolkit's journal of an experiment of the control that has gone through."""
+    monkeypatch.setattr(control, "_own", made.session(made.action("wait", seconds=1)))
+    return {"status": "completed", "deviated": False, "experiment": CONTENT}
+
+
+@pytest.fixture
+def said(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """What Chaos Toolkit's log says, wherever it goes to."""
+    log = logging.getLogger("chaostoolkit")
+    log.addHandler(caplog.handler)
+    yield caplog
+    log.removeHandler(caplog.handler)
+
+
+def test_a_result_that_cannot_be_saved_fails_the_run(
+    state: dict[str, Any],
+    said: pytest.LogCaptureFixture,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TARSLAB_CHAOS_OUT", str(tmp_path / "file" / "kept"))
+    control.after_experiment_control(CONTENT, state)
+    assert state["status"] == "failed"
+    assert state["tarslab"]["verdict"] == "passed"
+    assert "file/kept: the results cannot be written" in state["tarslab"]["error"]
+    assert "the results cannot be written" in said.text
+
+
+def test_an_error_in_judging_fails_the_run(
+    state: dict[str, Any], said: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    def judged(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("by nothing")
+
+    monkeypatch.setattr(control, "judged", judged)
+    control.after_experiment_control(CONTENT, state)
+    assert state["status"] == "failed"
+    assert state["tarslab"]["error"] == "ZeroDivisionError: by nothing"
+    assert "by nothing" in said.text
+
+
+def test_a_result_that_can_be_saved_passes(
+    state: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("TARSLAB_CHAOS_OUT", str(tmp_path / "kept"))
+    control.after_experiment_control(CONTENT, state)
+    assert state["status"] == "completed"
+    assert not state["deviated"]
+    assert (tmp_path / "kept" / "result.json").exists()
+
+
+def test_an_activity_that_was_broken_off_ends_what_goes_on_beside_it(state: dict[str, Any]):
+    session = control._own
+    assert session is not None
+    control.after_activity_control(CONTENT["method"][0], {"status": "failed"})
+    assert not session.aborted.is_set()
+    # Chaos Toolkit has no state of one that Ctrl-C has ended.
+    control.after_activity_control(CONTENT["method"][0], None)
+    assert session.aborted.is_set()

@@ -47,6 +47,31 @@ def test_a_killed_service_counts_from_its_kill():
     assert value("recovery", of) == pytest.approx(2.01)
 
 
+def test_a_kill_is_not_over_before_it_acts():
+    # Two seconds of grace are good; down from 3 s, first good one answered at 4.01 s.
+    of = observed(
+        seen(("up", 60), ("down", 20), ("up", 40)), made.window(1.0, 4.2, "kill api", since=1.0)
+    )
+    assert value("recovery", of) == pytest.approx(3.01)
+
+
+def test_a_kill_that_nobody_noticed_takes_no_time_to_recover():
+    of = observed(seen(("up", 120)), made.window(1.0, 4.2, "kill api", since=1.0))
+    assert value("recovery", of) == 0.0
+
+
+def test_a_kill_that_is_noticed_once_it_is_over_counts_all_the_same():
+    # Replaced at 3.9 s; the new one stumbles from 4.0 s, and is good from 4.5 s on.
+    of = observed(
+        seen(("up", 80), ("down", 10), ("up", 40)), made.window(1.0, 3.9, "kill api", since=1.0)
+    )
+    assert value("recovery", of) == pytest.approx(3.51)
+
+
+def test_of_a_fault_that_goes_on_unnoticed_no_recovery_is_known():
+    assert math.isnan(value("recovery", observed(seen(("up", 120)), made.window(1.0, None))))
+
+
 def test_a_service_in_legacy_mode_is_not_back():
     # Legacy until 4 s; the fault ended at 2 s.
     of = observed(seen(("normal", 20), ("legacy", 60), ("normal", 40)), made.window(1.0, 2.0))
@@ -114,6 +139,21 @@ def test_a_downtime_that_did_not_end_is_infinite():
     )
 
 
+def test_a_service_that_is_down_at_the_end_is_so_for_ever_after_a_longer_downtime_too():
+    # Two seconds, and half a second that does not end.
+    outcomes = seen(("up", 20), ("down", 40), ("up", 20), ("down", 10))
+    assert value("downtime", observed(outcomes, made.window(1.0, 2.5))) == math.inf
+
+
+def test_a_downtime_of_which_the_start_was_not_seen_begins_with_the_fault():
+    # The last good one was sent at 0.95 s, the first failed one at 1 s, the next good one at 3 s.
+    of = observed(seen(("up", 20), ("down", 40), ("up", 40)), made.window(0.97, 2.5))
+    measured = MEASURES["downtime"].function(of)
+    assert measured.value == pytest.approx(2.03)
+    # The failed ones were sent at 1 s to 2.95 s.
+    assert measured.note == "api, at most 0.08 s too long"
+
+
 def test_availability_is_the_share_of_probes_during_the_fault():
     # 1 s to 3 s has 40 probes, of which 10 failed.
     of = observed(seen(("up", 20), ("down", 10), ("up", 70)), made.window(1.0, 3.0))
@@ -160,6 +200,16 @@ def test_writes_that_nobody_looked_for_are_not_known_to_be_there():
     )
     assert math.isnan(row["measured"])
     assert row["passed"] is False
+
+
+def test_where_no_write_was_acknowledged_none_is_known_to_be_kept():
+    writes = Writes((Write(0, "0", 0.0, 0.1, 503, "Unavailable", False, False),))
+    for name in ("lost_writes", "repeated_writes"):
+        row = Criterion.of(made.criterion(name, "== 0")).judge(
+            Observed(made.result_of([]), writes=writes)
+        )
+        assert row["passed"] is False, name
+        assert row["note"] == "nothing was acknowledged and read back"
 
 
 def test_what_was_not_measured_does_not_pass():

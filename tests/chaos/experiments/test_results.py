@@ -108,6 +108,16 @@ def test_what_such_a_load_measured_is_not_known_and_fails_nothing():
     assert found.verdict == "invalid: generator-limited"
 
 
+def test_a_load_that_a_threshold_has_ended_fails():
+    def verdict(late: float) -> str:
+        ended = Made(started_at=0.0, aborted_by="http_req_failed: rate<0.1").requests(0, [10])
+        return result(("recovery", "< 30"), load=ended.late([late] * 10).result()).verdict
+
+    assert verdict(late=0) == "failed"
+    # Of a load that came late, its threshold says nothing either.
+    assert verdict(late=1000) == "invalid: generator-limited"
+
+
 def test_what_others_measured_fails_beside_such_a_load():
     assert result(("recovery", "< 1"), load=loaded(late=1000)).verdict == "failed"
 
@@ -129,6 +139,25 @@ def test_success_is_told_by_the_phases_of_the_load():
 
     # 20 requests, of which the 4 of 2 to 4 s fail.
     assert [success(part) for part in ("before", "during", "after", "run")] == [1, 0, 1, 0.8]
+
+
+def test_an_arrival_that_the_target_left_no_user_for_has_failed():
+    made_load = Made(started_at=0.0)
+    for second in range(10):
+        made_load.requests(second, [10, 20])
+    # Beside the four requests of 2 to 4 s that are answered.
+    made_load.drop(2, [500, 500]).drop(3, [500] * 10)
+    one = Observed(made.result_of([]), (made.window(2.0, 4.0),), made_load.result())
+    row = Criterion.of(made.criterion("success", "> 0.5")).judge(one)
+    assert row["measured"] == 0.25
+    assert row["note"] == "of 4 requests, and 12 arrivals that were dropped, as all users waited"
+    assert row["passed"] is False
+
+
+def test_where_all_arrivals_were_dropped_none_has_succeeded():
+    dropped = Made(started_at=0.0).requests(0, [10]).drop(2, [500]).drop(3, [500])
+    one = Observed(made.result_of([]), (made.window(2.0, 4.0),), dropped.result())
+    assert Criterion.of(made.criterion("success", "> 0")).judge(one)["measured"] == 0.0
 
 
 def test_latency_is_told_by_the_phases_of_the_load():

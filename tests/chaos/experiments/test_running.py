@@ -15,8 +15,10 @@ import psutil
 import pytest
 
 import tarslab as tl
+from tarslab.admin import AdminClient
 from tarslab.chaos import experiments
 from tarslab.chaos.experiments import Event, ExperimentFailed, ExperimentResult
+from tarslab.chaos.experiments.writing import Writes
 from tarslab.chaos.guards import Guard, Refused
 from tarslab.chaos.load.errors import LoadFailed
 from tarslab.chaos.platforms import LocalPlatform, PlatformGone
@@ -155,6 +157,49 @@ def test_chaos_toolkit_itself_runs_the_same_file(
     kept = ExperimentResult.load(tmp_path / "kept")
     assert kept.verdict == "failed"
     assert kept.load_result is not None
+
+
+def test_ctrl_c_in_chaos_toolkit_ends_the_load_too(
+    stack: Stack, platform: LocalPlatform, journal: Journal, tmp_path: Path
+):
+    # Its own pause is none that an action of tarslab would see the end of.
+    pausing = made.action("wait", seconds=0) | {"pauses": {"after": 3600}}
+    content = made.experiment(made.load(), pausing, made.action("end_load"))
+    (tmp_path / "one.json").write_text(json.dumps(content))
+    with subprocess.Popen(
+        [*CHAOS, "run", "one.json"],
+        cwd=tmp_path,
+        env=os.environ | {"TARSLAB_CHAOS_PLATFORM": json.dumps(platform.reference())},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        try:
+            said = next(line for line in process.stdout if "Pausing after activity" in line)
+            assert "3600" in said
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=LIMIT)
+        finally:
+            process.kill()
+    kept = json.loads((tmp_path / "journal.json").read_text())
+    assert kept["status"] == "interrupted"
+    assert kept["tarslab"]["verdict"] == "interrupted"
+
+
+def test_an_abort_takes_back_what_was_written(
+    stack: Stack, platform: LocalPlatform, journal: Journal
+):
+    content = made.experiment(made.action("write", rate=20), made.action("wait", seconds=LIMIT))
+    run = experiments.start(content, platform)
+    wait_until(lambda: (run._session.observed.writes or Writes(())).acknowledged >= 3)
+    run.abort()
+    result = run.wait()
+    names = set(result.writes.query("acknowledged")["key"])
+    with AdminClient(stack.url, username="admin", password=stack.admin_password) as admin:
+        states = {key.name: key.state for key in admin.api_keys.list()}
+    assert {states[name] for name in names} == {"revoked"}
+    assert not any("could not be taken back" in event.text for event in run.events)
 
 
 def test_a_plan_says_what_would_be_touched_and_touches_nothing(

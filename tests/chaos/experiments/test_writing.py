@@ -6,14 +6,20 @@ from itertools import count
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from tarslab.admin.errors import Unavailable
 from tarslab.admin.secret import Secret
+from tarslab.chaos.experiments import writing
 from tarslab.chaos.experiments.writing import Writer
 from tests.stack.waiting import wait_until
 
 
 class Forgetful:
     """Creates records, and keeps them but for some."""
+
+    down = False
+    """Whether it answers nothing more than creates."""
 
     def __init__(self, *, forget: Iterable[int] = (), refuse: Iterable[int] = ()) -> None:
         self.kept: dict[str, Any] = {}
@@ -23,7 +29,7 @@ class Forgetful:
 
     def create(self, name: str, scopes: Iterable[str], **_: Any) -> Any:
         number = next(self._ids)
-        made = SimpleNamespace(id=str(number), name=name, key=Secret("k"))
+        made = SimpleNamespace(id=str(number), name=name, key=Secret("k"), state="active")
         if number in self._refuse:
             raise Unavailable("no", status=503)
         if number not in self._forget:
@@ -31,6 +37,8 @@ class Forgetful:
         return made
 
     def list(self) -> list[Any]:
+        if self.down:
+            raise Unavailable("down")
         return list(self.kept.values())
 
     def revoke(self, id: str) -> None:
@@ -77,3 +85,29 @@ def test_what_was_not_read_back_is_not_lost_but_not_known():
     writer.stop()
     assert writer.result.lost == 0
     assert not writer.result.read_back
+
+
+def test_what_was_not_read_back_is_taken_back_all_the_same():
+    service = Forgetful()
+    writer = written(service, [])
+    assert writer.take_back()
+    assert service.revoked == set(service.kept)
+    assert not writer.result.read_back
+
+
+def test_what_was_taken_back_before_is_left_alone():
+    service = Forgetful()
+    writer = written(service, [])
+    writer.read_back()
+    service.down = True
+    assert writer.take_back()
+
+
+def test_what_a_service_that_is_down_does_not_take_back_is_left(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(writing, "TAKING", 0.05)
+    monkeypatch.setattr(writing, "AGAIN", 0.01)
+    service = Forgetful()
+    writer = written(service, [])
+    service.down = True
+    assert not writer.take_back()
+    assert service.revoked == set()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -402,8 +403,70 @@ def test_a_policy_that_is_there_already_or_gone_already_is_as_it_should_be(
     kubernetes.restore("redis", name="x")
 
 
+def proxied(api: Api) -> None:
+    """Have a proxy in each pod of automl."""
+    for number in range(2):
+        pod = pod_of(f"automl-{number}", {LABEL: "automl"})
+        pod["spec"]["containers"].append({"name": "proxy"})
+        api.put(f"{PODS}/automl-{number}", pod)
+
+
+def test_the_proxies_in_the_pods_of_a_service_are_told_of_a_toxic_and_to_forget_it(
+    kubernetes: KubernetesPlatform, api: Api
+):
+    proxied(api)
+    api.scripts += [(0, "")] * 4
+    fault = faults.latency(kubernetes, "automl", 100, jitter=5, guard=Guard(max_units=2))
+    said = str(fault)
+    assert "proxies in pods automl-0, automl-1 of tars: latency downstream" in said
+    assert "automl-1 of tars: as they were" in said
+    with fault:
+        told = [(pod, shlex.split(script)) for pod, script in api.ran]
+        assert [pod for pod, _ in told] == ["automl-0", "automl-1"]
+        assert {script[-2] for _, script in told} == {"add"}
+        toxic = json.loads(told[0][1][-1])
+        name = toxic.pop("name")
+        assert toxic == {
+            "kind": "latency",
+            "attributes": {"latency": 100, "jitter": 5},
+            "stream": "downstream",
+            "toxicity": 1.0,
+        }
+    undone = [shlex.split(script) for _, script in api.ran[2:]]
+    assert [script[script.index("remove") + 1] for script in undone] == [name, name]
+
+
+def test_a_service_with_proxies_is_cut_off_by_them_both_ways(
+    kubernetes: KubernetesPlatform, api: Api
+):
+    proxied(api)
+    api.scripts += [(0, "")] * 6
+    kubernetes.cut_off("automl", name="x")
+    toxics = [json.loads(shlex.split(script)[-1]) for _, script in api.ran]
+    assert {(each["name"], each["stream"]) for each in toxics} == {
+        ("x.upstream", "upstream"),
+        ("x.downstream", "downstream"),
+    }
+    assert not api.requests("POST", "networkpolicies")
+    kubernetes.restore("automl", name="x")
+    assert shlex.split(api.ran[-1][1])[-3:-2] == ["x"]
+
+
+def test_a_proxy_that_refuses_says_why_and_one_that_is_gone_has_nothing_to_forget(
+    kubernetes: KubernetesPlatform, api: Api
+):
+    proxied(api)
+    api.scripts += [(1, "Traceback\nPlatformFailed: the proxy refused")]
+    with pytest.raises(PlatformFailed, match=r"pod tars/automl-0: PlatformFailed: the proxy ref"):
+        kubernetes.degrade("automl", name="x", toxic="latency", attributes={"latency": 1})
+    api.scripts += [(1, "no"), (0, "")]
+    api.on_run = api.remove
+    kubernetes.restore("automl", name="x")
+    assert kubernetes.units("automl") == ()
+
+
 @pytest.mark.parametrize("dry_run", [True, False])
-def test_nothing_slows_a_cluster_s_services_down(
+def test_nothing_slows_a_service_down_that_has_no_proxies(
     kubernetes: KubernetesPlatform, journal: Journal, dry_run: bool
 ):
     with (

@@ -260,6 +260,11 @@ def test_a_stack_without_a_proxy_says_how_to_come_by_one_and_one_that_is_down_is
         with pytest.raises(PlatformFailed, match=r"tl\.stack\.up\(proxied=True\)"):
             platform.cut_off("redis", name="x")
         platform.restore("redis", name="x")
+        # A plan says so too.
+        for verb in ("degrade", "cut_off"):
+            with pytest.raises(PlatformFailed, match=r"tl\.stack\.up\(proxied=True\)"):
+                platform.explain(Call(verb, "redis", {"name": "x"}))
+        assert "as they were" in platform.explain(Call("restore", "redis", {"name": "x"}))
     for work in (
         lambda: platform.units("redis"),
         lambda: platform.start("redis"),

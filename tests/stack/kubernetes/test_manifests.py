@@ -119,6 +119,24 @@ def test_redis_keeps_its_data_in_a_claim_or_with_its_pod():
     assert not of("PersistentVolumeClaim", manifests("tars", "image:1", volume=False))
 
 
+@pytest.mark.parametrize("name", ["redis", *SERVICES])
+def test_a_proxy_stands_where_the_service_is_reached_and_the_kubelet_asks_behind_it(name: str):
+    service, proxy = pod(name, proxied=True)["containers"]
+    (front,) = of("Service", manifests("tars", "image:1", proxied=True))[name]["spec"]["ports"]
+    assert proxy["ports"] == [{"containerPort": front["targetPort"], "protocol": "TCP"}]
+    (behind,) = (port["containerPort"] for port in service["ports"])
+    assert proxy["command"][-3:] == [name, str(front["targetPort"]), str(behind)]
+    ports = {each["name"]: each.get("value") for each in service["env"]}
+    assert str(behind) in (ports.get("TARSLAB_STACK_PORT"), ports.get("REDIS_PORT"))
+    (asked,) = (
+        service["livenessProbe"][how]["port"]
+        for how in ("httpGet", "tcpSocket")
+        if how in service["livenessProbe"]
+    )
+    assert asked == behind != front["targetPort"]
+    assert proxy["securityContext"] == service["securityContext"]
+
+
 def test_a_revision_is_another_where_the_pods_are():
     def revisions(image: str, **options: Any) -> dict[str, str]:
         made = of("Deployment", manifests("tars", image, **options))

@@ -11,6 +11,7 @@ from tarslab.stack import kubernetes
 
 PACKAGE = Path(tarslab.__file__).parent
 LOCK = Path(kubernetes.__file__).parent / "requirements.lock"
+ROOMS = ("stack", "stats", "studies", "runs", "chaos/proxy")
 # Of those who look after services, of objectives that are notebooks, and of logs elsewhere.
 NOT_THE_SERVICES = {"kubernetes", "urllib3", "rich", "typer", "ipython", "nbformat", "fsspec"}
 
@@ -34,7 +35,7 @@ def imported(room: str) -> Iterator[str]:
 
 def test_whatever_a_service_may_import_is_among_them():
     distributions = packages_distributions()
-    names = {name for room in ("stack", "stats", "studies", "runs") for name in imported(room)}
+    names = {name for room in ROOMS for name in imported(room)}
     needed = {
         name: {found.lower().replace("_", "-") for found in distributions.get(name, (name,))}
         for name in names - {"tarslab"} - set(sys.stdlib_module_names)
