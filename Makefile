@@ -1,6 +1,8 @@
 # Needs Python 3.11 or later with venv, and make; everything else is installed into .venv.
 PYTHON ?= python3
 BIN := .venv/bin
+# More than two cores, since many tests wait for processes of their own.
+WORKERS ?= 3
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
@@ -17,9 +19,9 @@ test: $(INSTALLED) browser  ## Lint, check types, and run every test and noteboo
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n 2 --dist loadscope \
+	$(BIN)/pytest -n $(WORKERS) --dist loadscope \
 	  --ignore tests/admin --ignore tests/dashboards --ignore tests/stack
-	$(BIN)/pytest -n 2 --dist loadscope --cov --cov-report= tests/admin tests/dashboards tests/stack
+	$(BIN)/pytest -n $(WORKERS) --dist loadscope --cov --cov-report= tests/admin tests/dashboards tests/stack
 	$(BIN)/coverage report
 	$(BIN)/coverage report --include "tarslab/dashboards/*" --fail-under 85 --format total
 
