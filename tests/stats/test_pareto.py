@@ -126,6 +126,13 @@ def test_no_choice_of_guards_makes_the_sieve_drop_a_frontier_point(
     assert kept[frontier(points, directions)].all()
 
 
+def test_guards_from_the_smallest_to_the_largest_numbers_drop_no_frontier_point() -> None:
+    guards = np.array([[0.0, 0.0, 0.0], [1e305, 0.0, 0.0], [5e-324, 0.0, 0.0]])
+    # In turn better than all guards, equal to the best, worse than it in one objective.
+    points = np.array([[-1.0, 0.0, 1.0], [0.0, 0.0, 0.0], [1.0, 0.0, 0.0]])
+    assert sieve(points, guards, np.zeros(3, np.bool_)).tolist() == [True, True, False]
+
+
 @compiling
 @given(clouds(of_all_sizes, most=140))
 def test_a_frontier_of_few_that_is_certain_is_right(cloud: tuple[np.ndarray, list[str]]) -> None:

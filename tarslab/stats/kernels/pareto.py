@@ -160,7 +160,10 @@ def _scales(guards: Floats, maximize: Bools) -> Scales:
         while (_bits(most) - first[objective]) >> shift[objective] > BINS - 4:
             shift[objective] += 1
         least_gap[objective] = least
-        last = min(first[objective] + ((BINS - 3) << shift[objective]), _bits(np.inf))
+        last = _bits(np.inf)
+        # From denormal to the largest numbers the sum would be more than 63 bits.
+        if (last - first[objective]) >> shift[objective] >= BINS - 3:
+            last = first[objective] + ((BINS - 3) << shift[objective])
         last_gap[objective] = np.int64(last).view(np.float64)
     return Scales(best, sign, least_gap, last_gap, first, shift)
 
