@@ -3,8 +3,9 @@
 Everything loads when it is first used: importing tarslab costs almost nothing.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from tarslab.lazy import doors
 
 if TYPE_CHECKING:
     from tarslab import (
@@ -41,17 +42,17 @@ _ROOMS = (
     "synth",
 )
 _NAMES = {
-    "AdminClient": "tarslab.admin",
-    "AsyncAdminClient": "tarslab.admin",
-    "follow": "tarslab.runs",
-    "load": "tarslab.runs",
-    "load_study": "tarslab.studies",
-    "search": "tarslab.studies",
-    "LiveRuns": "tarslab.runs",
-    "Run": "tarslab.runs",
-    "Runs": "tarslab.runs",
-    "Study": "tarslab.studies",
-    "TarslabError": "tarslab.errors",
+    "AdminClient": "admin",
+    "AsyncAdminClient": "admin",
+    "follow": "runs",
+    "load": "runs",
+    "load_study": "studies",
+    "search": "studies",
+    "LiveRuns": "runs",
+    "Run": "runs",
+    "Runs": "runs",
+    "Study": "studies",
+    "TarslabError": "errors",
 }
 
 __all__ = [
@@ -79,16 +80,4 @@ __all__ = [
     "synth",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _ROOMS:
-        return import_module(f"tarslab.{name}")
-    if name in _NAMES:
-        value = getattr(import_module(_NAMES[name]), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module 'tarslab' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = doors(__name__, _NAMES, _ROOMS)

@@ -4,9 +4,10 @@ Each loads when it is first used: what one is made with is not needed for anothe
 """
 
 import sys
-from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from tarslab.lazy import doors
 
 if TYPE_CHECKING:
     from tarslab.dashboards.automl import AutoMLDashboard, automl
@@ -50,14 +51,4 @@ class _Door(ModuleType):
 
 sys.modules[__name__].__class__ = _Door
 
-
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module 'tarslab.dashboards' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = doors(__name__, _MODULES)

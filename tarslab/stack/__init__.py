@@ -3,8 +3,9 @@
 Everything loads when it is first used: a service loads nothing of what supervises it.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from tarslab.lazy import doors
 
 if TYPE_CHECKING:
     from tarslab.stack.kubernetes.deploying import Deployment, deploy, undeploy
@@ -22,14 +23,4 @@ _NAMES = {
 
 __all__ = ["Deployment", "ProcessStatus", "Stack", "deploy", "undeploy", "up"]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _NAMES:
-        value = getattr(import_module(f"{__name__}.{_NAMES[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = doors(__name__, _NAMES)

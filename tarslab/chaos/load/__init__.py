@@ -8,8 +8,9 @@ Scenarios are files in k6's vocabulary, and flows (what one user does) are Pytho
 Everything loads when it is first used.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from tarslab.lazy import doors
 
 if TYPE_CHECKING:
     from tarslab.chaos.load.audit import Audit
@@ -64,14 +65,4 @@ __all__ = [
     "start_load",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _NAMES:
-        value = getattr(import_module(f"{__name__}.{_NAMES[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = doors(__name__, _NAMES)

@@ -4,10 +4,10 @@ Everything loads when it is first used.
 """
 
 from collections.abc import Mapping
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from tarslab.errors import PlatformFailed
+from tarslab.lazy import doors
 
 if TYPE_CHECKING:
     from tarslab.chaos.platforms.errors import PlatformGone
@@ -50,14 +50,4 @@ def connect(reference: Mapping[str, Any]) -> "Platform":
         return found
     raise PlatformFailed(f"a platform of the kind {kind!r} is not known")
 
-
-def __getattr__(name: str) -> Any:
-    if name in _NAMES:
-        value = getattr(import_module(f"{__name__}.{_NAMES[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = doors(__name__, _NAMES)

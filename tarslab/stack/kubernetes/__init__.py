@@ -3,22 +3,13 @@
 Everything loads when it is first used: the embedded server's container loads nothing else of it.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from tarslab.lazy import doors
 
 if TYPE_CHECKING:
     from tarslab.stack.kubernetes.deploying import Deployment, deploy, planned, undeploy
 
 __all__ = ["Deployment", "deploy", "planned", "undeploy"]
 
-
-def __getattr__(name: str) -> Any:
-    if name in __all__:
-        value = getattr(import_module(f"{__name__}.deploying"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = doors(__name__, dict.fromkeys(__all__, "deploying"))
