@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tarslab.chaos.load.cli import WORSE, share
+from tarslab.chaos.load.cli import WORSE, Metric, Quantile, share
 from tarslab.errors import BadArgument, StackFailed
 from tarslab.messages import errors_as_messages
 
@@ -247,11 +247,8 @@ def compare(
     fail_if_worse: Annotated[
         str | None, typer.Option(help="Such as 10%: fail if one clearly rose by more.")
     ] = None,
-    metric: Annotated[
-        str,
-        typer.Option(help="With tags if some requests are meant: http_req_duration{name:login}."),
-    ] = "http_req_duration",
-    quantile: Annotated[float, typer.Option(help="0.95 is the P95.")] = 0.95,
+    metric: Metric = "http_req_duration",
+    quantile: Quantile = 0.95,
 ) -> None:
     """Say whether a latency changed between two results, for each load that both have.
 

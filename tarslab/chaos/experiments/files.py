@@ -12,13 +12,13 @@ What is promised of an experiment stands in the extension ``tarslab`` of its fil
 
 import copy
 import difflib
-import json
 import os
 from collections.abc import Iterator, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from tarslab.chaos.documents import SUFFIXES, parse, text_of
 from tarslab.chaos.experiments.measures import Criterion
 from tarslab.errors import BadArgument
 
@@ -224,25 +224,6 @@ def _mapping(given: object, where: str) -> Mapping[str, Any]:
 
 
 def _read(path: Path) -> Any:
-    if path.suffix not in (".json", ".yaml", ".yml"):
+    if path.suffix not in SUFFIXES:
         raise BadArgument(f"{path}: an experiment is a .json, .yaml or .yml file")
-    try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadArgument(f"{path}: cannot be read ({error})") from None
-    if path.suffix == ".json":
-        try:
-            return json.loads(text)
-        except json.JSONDecodeError as error:
-            raise BadArgument(
-                f"{path}, line {error.lineno}, column {error.colno}: no JSON: {error.msg}"
-            ) from None
-    import yaml
-
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or error
-        raise BadArgument(f"{path}{line}: no YAML: {problem}") from None
+    return parse(text_of(path), path)

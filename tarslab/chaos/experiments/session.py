@@ -20,6 +20,7 @@ from msgspec import structs
 from tarslab.chaos.experiments.errors import ExperimentFailed
 from tarslab.chaos.experiments.files import Experiment
 from tarslab.chaos.experiments.measures import FaultWindow, Observed, is_back, recovery_time
+from tarslab.chaos.experiments.targets import hosts_of, target_of
 from tarslab.chaos.experiments.writing import Writer
 from tarslab.chaos.guards import Guard, Refused
 from tarslab.chaos.platforms import LocalPlatform, Platform, PlatformFailed, PlatformGone
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
 LEAST, PATIENCE, LOOK, STILL_THERE = 2.0, 60.0, 0.25, 1.0
 # Chaos Toolkit's code for an exit with rollbacks.
 GRACEFUL = 20
-# It passes on what is for the others.
-ENTRANCE = "orchestration"
 
 
 class Aborted(SystemExit):
@@ -104,8 +103,8 @@ class Session:
         self.platform = platform
         self.scale = scale
         self.guard = guard or Guard()
-        self.allow = (*allow, *_hosts_of(platform))
-        self.target = _target_of(platform) if target is None else target
+        self.allow = (*allow, *hosts_of(platform))
+        self.target = target_of(platform) if target is None else target
         self.steps: list[Step] | None = [] if planning else None
         self.phase, self.doing = "starting", ""
         self.started_at = time.time()
@@ -488,26 +487,6 @@ def planned(session: Session) -> Iterator[None]:
         yield
     finally:
         _planned.reset(token)
-
-
-def _target_of(platform: Platform) -> str | Stack | None:
-    from pathlib import Path
-
-    from tarslab.stack.places import Place
-
-    where = platform.reference()
-    if where.get("kind") == "local":
-        return Stack.attached(Place(Path(where["folder"])))
-    if where.get("kind") == "kubernetes" and ENTRANCE in platform.services:
-        return platform.address(ENTRANCE)
-    return None
-
-
-def _hosts_of(platform: Platform) -> Iterator[str]:
-    """Those of a cluster's Services, which are allowed with its context."""
-    if platform.reference().get("kind") == "kubernetes":
-        for service in platform.services:
-            yield str(urlsplit(platform.address(service)).hostname)
 
 
 def _shown(window: FaultWindow) -> dict[str, Any]:

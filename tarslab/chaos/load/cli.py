@@ -64,6 +64,10 @@ Allow = Annotated[
     list[str] | None,
     typer.Option(help="A host beside this machine that may be loaded; may be repeated."),
 ]
+Metric = Annotated[
+    str, typer.Option(help="With tags if some requests are meant: http_req_duration{name:login}.")
+]
+Quantile = Annotated[float, typer.Option(help="0.95 is the P95.")]
 Flows = Annotated[
     Path | None, typer.Option(help="File of Python that registers flows of yours by @flow.")
 ]
@@ -156,11 +160,8 @@ def compare(
     fail_if_worse: Annotated[
         str | None, typer.Option(help="Such as 10%: fail if it clearly rose by more.")
     ] = None,
-    metric: Annotated[
-        str,
-        typer.Option(help="With tags if some requests are meant: http_req_duration{name:login}."),
-    ] = "http_req_duration",
-    quantile: Annotated[float, typer.Option(help="0.95 is the P95.")] = 0.95,
+    metric: Metric = "http_req_duration",
+    quantile: Quantile = 0.95,
 ) -> None:
     """Say whether a latency changed between two runs, with a 95 % interval.
 
@@ -252,11 +253,12 @@ def _load_flows(path: Path | None) -> None:
 
 
 def share(text: str) -> float:
+    """What ``--fail-if-worse`` says: 0.1 of ``10%``; BadArgument where it is no share."""
     with suppress(ValueError):
         number = float(text.removesuffix("%"))
-        share = number / 100 if text.endswith("%") else number
-        if share >= 0:
-            return share
+        part = number / 100 if text.endswith("%") else number
+        if part >= 0:
+            return part
     raise BadArgument(f"--fail-if-worse: a share such as 10% or 0.1, not {text!r}")
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from tarslab.chaos.documents import SUFFIXES, parse, text_of
 from tarslab.chaos.load.durations import Duration
 from tarslab.chaos.load.scenarios import EXECUTORS, Arrivals, Scenario
 from tarslab.chaos.load.thresholds import Expression, Selector, Threshold, check
@@ -138,28 +139,10 @@ def _rate_at(scenario: Scenario, moment: float) -> float:
 
 
 def _read(path: Path) -> Any:
-    try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadArgument(f"{path}: cannot be read ({error})") from None
-    if path.suffix == ".json":
-        try:
-            return json.loads(text)
-        except json.JSONDecodeError as error:
-            raise BadArgument(
-                f"{path}, line {error.lineno}, column {error.colno}: no JSON: {error.msg}"
-            ) from None
-    if path.suffix in (".yaml", ".yml"):
-        import yaml
-
-        try:
-            return yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None)
-            line = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-            problem = getattr(error, "problem", None) or error
-            raise BadArgument(f"{path}{line}: no YAML: {problem}") from None
-    raise BadArgument(f"{path}: a scenario is a .json, .yaml or .yml file")
+    text = text_of(path)
+    if path.suffix not in SUFFIXES:
+        raise BadArgument(f"{path}: a scenario is a .json, .yaml or .yml file")
+    return parse(text, path)
 
 
 def _checked(options: object, where: str, *, name: str = "load") -> LoadTest:

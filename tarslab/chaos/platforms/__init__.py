@@ -50,4 +50,5 @@ def connect(reference: Mapping[str, Any]) -> "Platform":
         return found
     raise PlatformFailed(f"a platform of the kind {kind!r} is not known")
 
+
 __getattr__, __dir__ = doors(__name__, _NAMES)

@@ -175,7 +175,10 @@ class KubernetesPlatform:
         toxicity: float = 1.0,
     ) -> None:
         """Put a toxic on the proxy in each pod of a service; PlatformFailed where there is none."""
-        self._add(service, toxic, attributes, name=name, stream=stream, toxicity=toxicity)
+        pods = self._proxied(service)
+        if not pods:
+            raise _no_proxy(service)
+        self._add(pods, toxic, attributes, name=name, stream=stream, toxicity=toxicity)
 
     def cut_off(self, service: str, *, name: str) -> None:
         """Let nothing through to a service's pods and back.
@@ -184,11 +187,9 @@ class KubernetesPlatform:
         From within a pod it is tried whether the cluster's network enforces it: PlatformFailed
         where it does not, and a PlatformWarning where that cannot be told.
         """
-        if self._is_proxied(service):
+        if pods := self._proxied(service):
             for stream in STREAMS:
-                self._add(
-                    service, "timeout", {"timeout": 0}, name=f"{name}.{stream}", stream=stream
-                )
+                self._add(pods, "timeout", {"timeout": 0}, name=f"{name}.{stream}", stream=stream)
             return
         ready = [unit for unit in self.units(service) if unit.state == "ready"]
         reached = bool(ready) and self._reaches_out(ready[0]) is True
@@ -282,10 +283,10 @@ class KubernetesPlatform:
             units, workloads = self.units(service), self._workloads(service)
             around = Around(self.namespace, units, workloads, self._budgets())
             return preflight.of_unit(call, around, self._pod(call.target))
-        if call.verb == "degrade":
-            self._check_proxied(call.target)
-        if call.verb in ("degrade", "cut_off", "restore") and self._is_proxied(call.target):
+        if call.verb in ("degrade", "cut_off", "restore") and self._proxied(call.target):
             return preflight.of_proxies(call, around._replace(units=self.units(call.target)))
+        if call.verb == "degrade":
+            raise _no_proxy(call.target)
         if call.verb in ("cordon", "uncordon", "drain"):
             units = self.units_on(call.target) if call.verb == "drain" else ()
             return preflight.of_node(call, around._replace(units=units))
@@ -456,21 +457,16 @@ class KubernetesPlatform:
         pods = self._listed("pods", self._cluster.core.list_namespaced_pod, service)
         return [pod for pod in pods if objects.stays(pod) and objects.is_running(pod)]
 
-    def _is_proxied(self, service: str) -> bool:
+    def _proxied(self, service: str) -> list[Json]:
+        """The same, where a proxy is in each of them; else none."""
         pods = self._running(service)
-        return bool(pods) and all(map(objects.is_proxied, pods))
+        return pods if all(map(objects.is_proxied, pods)) else []
 
-    def _check_proxied(self, service: str) -> None:
-        if not self._is_proxied(service):
-            raise PlatformFailed(
-                f"connections to {service} cannot be slowed down: no proxy is in each of its pods; "
-                "deploy the stack with proxied=True (tarslab stack deploy --proxied)"
-            )
-
-    def _add(self, service: str, toxic: str, attributes: Mapping[str, int], **more: Any) -> None:
-        self._check_proxied(service)
+    def _add(
+        self, pods: Iterable[Json], toxic: str, attributes: Mapping[str, int], **more: Any
+    ) -> None:
         described = {"kind": toxic, "attributes": dict(attributes), **more}
-        for pod in self._running(service):
+        for pod in pods:
             self._ask_proxy(pod, "add", json.dumps(described))
 
     def _ask_proxy(self, pod: Json, *words: str) -> None:
@@ -507,6 +503,13 @@ class Replaced(PlatformFailed):
 
 class _NoWorkload(PlatformFailed):
     """Nothing there controls the pods of a service."""
+
+
+def _no_proxy(service: str) -> PlatformFailed:
+    return PlatformFailed(
+        f"connections to {service} cannot be slowed down: no proxy is in each of its pods; "
+        "deploy the stack with proxied=True (tarslab stack deploy --proxied)"
+    )
 
 
 @contextmanager

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 Function = Callable[["User"], Awaitable[object]]
 
 FLOWS: dict[str, "Flow"] = {}
-SHIPPED = ("jwt", "jwt_thinking", "mixed")
 
 
 @dataclass(frozen=True)
