@@ -1,6 +1,5 @@
 """Which services answered, in which mode, and for how long each was down."""
 
-import json
 from collections.abc import Iterator, Mapping
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,6 +20,7 @@ from tarslab.charts.fault_windows import (
     fault_windows,
     time_zoom,
 )
+from tarslab.charts.named_rows import named_rows
 from tarslab.errors import BadArgument
 
 if TYPE_CHECKING:
@@ -106,21 +106,8 @@ def availability(probes: "ProbeResult", faults: Faults = None) -> alt.LayerChart
     states = sorted(set(table["state"]), key=lambda state: (state == DOWN, state))
     bars = _joined(table, clock)
     toggle = legend_toggle("state", states)
-    y = alt.Y(
-        "top:Q",
-        title=None,
-        scale=alt.Scale(domain=[len(services), -NAMES / ROW], nice=False, zero=False),
-        axis=alt.Axis(
-            values=[place + (TOP + BOTTOM) / 2 for place in range(len(services))],
-            labelExpr=f"{json.dumps(_names(probes, table))}[floor(datum.value)]",
-            grid=False,
-            ticks=False,
-            domain=False,
-            labelPadding=8,
-            labelLimit=180,
-            labelOverlap=False,
-        ),
-    )
+    names = _names(probes, table)
+    y = named_rows("top", names, middle=(TOP + BOTTOM) / 2, above=NAMES / ROW, limit=180)
     base = alt.Chart(alt.InlineData(values=_records(bars, services, clock)))
     strips = (
         base.transform_filter(toggle)

@@ -1,6 +1,5 @@
 """How long services took to come back, over repeated faults."""
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -13,6 +12,7 @@ from tarslab import stats
 from tarslab.charts import theme
 from tarslab.charts.algorithms import FEW_RUNS, counted, heading, percent
 from tarslab.charts.bars import bar_records
+from tarslab.charts.named_rows import named_rows
 from tarslab.errors import BadArgument
 from tarslab.stats.resampling import Seed
 
@@ -100,21 +100,7 @@ def recovery(
         scale=alt.Scale(domain=[-0.012 * right, right], nice=False),
         axis=alt.Axis(tickCount=8),
     )
-    y = alt.Y(
-        "row:Q",
-        title=None,
-        scale=alt.Scale(domain=[len(rows), -ABOVE / ROW], nice=False, zero=False),
-        axis=alt.Axis(
-            values=[place + 0.5 for place in range(len(rows))],
-            labelExpr=f"{json.dumps(_names(data.estimates))}[floor(datum.value)]",
-            grid=False,
-            ticks=False,
-            domain=False,
-            labelPadding=8,
-            labelLimit=220,
-            labelOverlap=False,
-        ),
-    )
+    y = named_rows("row", _names(data.estimates), middle=0.5, above=ABOVE / ROW, limit=220)
     layers = [
         *_interval(data.estimates, x, y),
         *_points(data.times, rows, x, y, right),

@@ -40,8 +40,7 @@ def search_cost_data(cost: CostLike) -> pd.DataFrame:
     table = cost.trials[cost.trials["began"].notna()]
     latest = table.groupby("search")[["began", "ended"]].transform("max").max(axis=1)
     ended = table["ended"].fillna(latest)
-    values = [name for name in table.columns if name == "value" or name.startswith("values_")]
-    table = table[["search", "number", "state", "began", *values]]
+    table = table[["search", "number", "state", "began", *_values(table)]]
     table.insert(4, "ended", ended)
     table.insert(5, "seconds", ended - table["began"])
     return table.reset_index(drop=True)
@@ -59,7 +58,6 @@ def search_cost(cost: CostLike) -> alt.LayerChart:
     states = list(dict.fromkeys(table["state"]))
     x = alt.X("began:Q", title="seconds from the start of the first trial")
     y = alt.Y("search:N", title=None, sort=SEARCHES, scale=alt.Scale(domain=SEARCHES))
-    values = [name for name in table.columns if name == "value" or name.startswith("values_")]
     bars = (
         alt.Chart(table)
         .mark_bar(stroke="white", strokeWidth=0.7, height=ROW_HEIGHT * 0.4)
@@ -74,7 +72,7 @@ def search_cost(cost: CostLike) -> alt.LayerChart:
                 alt.Tooltip("search:N", title="search"),
                 alt.Tooltip("number:Q", title="trial"),
                 alt.Tooltip("state:N", title="state"),
-                *(alt.Tooltip(f"{name}:Q", title=name, format=",.5~g") for name in values),
+                *(alt.Tooltip(f"{name}:Q", title=name, format=",.5~g") for name in _values(table)),
                 alt.Tooltip("seconds:Q", title="duration (s)", format=",.3~f"),
             ],
         )
@@ -99,3 +97,8 @@ def search_cost(cost: CostLike) -> alt.LayerChart:
             f"of the same search undisturbed, which took {seconds['undisturbed']:.1f} s"
         ),
     )
+
+
+def _values(table: pd.DataFrame) -> list[str]:
+    """The columns of the objectives."""
+    return [name for name in table.columns if name == "value" or name.startswith("values_")]
