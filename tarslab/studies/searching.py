@@ -27,6 +27,7 @@ from tarslab.errors import BadArgument
 from tarslab.studies import objectives
 from tarslab.studies.loading import load_study
 from tarslab.studies.objectives import Notebook, Objective
+from tarslab.studies.sampling import pruner_of, sampler_of
 from tarslab.studies.storages import without_password
 from tarslab.studies.study import Study
 from tarslab.studies.workers import (
@@ -37,9 +38,7 @@ from tarslab.studies.workers import (
     Process,
     WorkerDied,
     place_of,
-    pruner_of,
     quiet,
-    sampler_of,
     writable,
 )
 
@@ -128,10 +127,10 @@ def search(
     workers
         Processes that run trials at the same time. A function with one worker runs in this process.
     seed
-        With one worker the same seed gives the same search, also where it was stopped between
-        trials; where one was cut off, with the samplers but ``qmc`` and the pruners but
-        ``hyperband``, which go by the number of tries. By default one is drawn, and kept as an
-        attribute of the study.
+        With one worker the same seed gives the same search, also where it was stopped or killed
+        and went on; where a trial was cut off, with the samplers but ``qmc`` and ``cmaes`` and
+        the pruners but ``hyperband``, which go by the number of tries. By default one is drawn,
+        and kept as an attribute of the study.
     timeout
         Seconds after which no new trial is started.
     parameters

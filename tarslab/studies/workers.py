@@ -14,24 +14,22 @@ import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from importlib.util import find_spec
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import optuna
 from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
-from optuna.pruners import BasePruner
-from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.trial import TrialState
 
 from tarslab.errors import BadArgument
 from tarslab.studies.objectives import Notebook, Objective
+from tarslab.studies.sampling import pruner_of, sampler_of
 from tarslab.studies.storages import (
     JOURNAL_HEAD,
     SQLITE_MAGIC,
@@ -58,9 +56,6 @@ SUFFIXES = {".log": "journal", ".journal": "journal", ".jsonl": "journal"} | dic
     (".db", ".sqlite", ".sqlite3"), "sqlite"
 )
 SERVE = "from tarslab.studies.workers import serve; serve()"
-
-
-T = TypeVar("T")
 
 
 class Job(NamedTuple):
@@ -339,52 +334,6 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         optuna.logging.set_verbosity(before)
-
-
-def sampler_of(name: str, seed: int, place: int) -> BaseSampler:
-    """The sampler of one trial.
-
-    Seeded by the trial's place, it goes on after an interruption as it would have done without, and
-    no two workers draw the same.
-    """
-    own = int(np.random.SeedSequence([seed, place]).generate_state(1)[0])
-    return _named("sampler", name, SAMPLERS)(own, seed)
-
-
-def pruner_of(name: str) -> BasePruner:
-    """The pruner of this name."""
-    return _named("pruner", name, PRUNERS)()
-
-
-SAMPLERS: dict[str, Callable[[int, int], BaseSampler]] = {
-    "tpe": lambda own, _: optuna.samplers.TPESampler(seed=own),
-    "random": lambda own, _: optuna.samplers.RandomSampler(seed=own),
-    "nsgaii": lambda own, _: optuna.samplers.NSGAIISampler(seed=own),
-    "cmaes": lambda own, _: _cmaes(own),
-    # All trials take their points from one sequence.
-    "qmc": lambda own, seed: optuna.samplers.QMCSampler(
-        scramble=True, seed=seed, independent_sampler=optuna.samplers.RandomSampler(seed=own)
-    ),
-}
-PRUNERS: dict[str, Callable[[], BasePruner]] = {
-    "median": optuna.pruners.MedianPruner,
-    "percentile": lambda: optuna.pruners.PercentilePruner(25.0),
-    "hyperband": optuna.pruners.HyperbandPruner,
-    "successive-halving": optuna.pruners.SuccessiveHalvingPruner,
-    "none": optuna.pruners.NopPruner,
-}
-
-
-def _cmaes(own: int) -> BaseSampler:
-    if find_spec("cmaes") is None:
-        raise BadArgument("sampler: cmaes needs the package cmaes: pip install cmaes")
-    return optuna.samplers.CmaEsSampler(seed=own)
-
-
-def _named(argument: str, name: str, known: Mapping[str, T]) -> T:
-    if name not in known:
-        raise BadArgument(f"{argument} must be one of {', '.join(known)}, not {name!r}")
-    return known[name]
 
 
 def _values(found: float | Sequence[float], objectives: int) -> list[float]:

@@ -195,6 +195,35 @@ def test_ctrl_c_here_gives_the_trial_up_and_the_next_search_tries_it_again(tmp_p
     assert [t.params for t in counting(study)] == [t.params for t in straight.frozen]
 
 
+@pytest.mark.parametrize("sampler", ["tpe", "random", "nsgaii"])
+@pytest.mark.parametrize("asked", [0, 1, 2])
+def test_a_trial_cut_off_between_its_hyperparameters_goes_on_as_it_would_have(
+    tmp_path: Path, sampler: str, asked: int
+) -> None:
+    cut_off: list[int] = []
+
+    def objective(trial: optuna.Trial) -> float:
+        total = 0.0
+        for place in range(3):
+            if trial.number in cut_off and place == asked:
+                raise KeyboardInterrupt
+            total += trial.suggest_float(f"x{place}", -5, 5) ** 2
+        return total
+
+    def run(name: str) -> tl.Study:
+        storage = tmp_path / "s.log"
+        return search(objective, storage=storage, name=name, n_trials=15, sampler=sampler, seed=0)
+
+    straight = run("straight")
+    cut_off += [2, 13]
+    for _ in cut_off:
+        with pytest.raises(KeyboardInterrupt):
+            run("cut off")
+    found = run("cut off")
+    assert states(found) == {"COMPLETE": 15, "FAIL": 2}
+    assert [t.params for t in counting(found)] == [t.params for t in straight.frozen]
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_killed_search_is_gone_on_with_and_nothing_is_lost(tmp_path: Path, workers: int) -> None:
     path = tmp_path / "s.log"
