@@ -13,7 +13,7 @@ from tarslab.charts.synthetic import says_so
 from tarslab.charts.trials import categories, is_log
 from tarslab.errors import BadArgument
 from tarslab.studies import Study
-from tarslab.studies.importance import Method
+from tarslab.studies.study import Method
 
 METHODS = {"ped-anova": "PED-ANOVA", "fanova": "fANOVA", "mdi": "Mean decrease in impurity"}
 BARS = {

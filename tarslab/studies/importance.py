@@ -4,7 +4,7 @@ import copy
 import logging
 import warnings
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import optuna
@@ -20,8 +20,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from tarslab.errors import BadArgument, NoTrials
-
-Method = Literal["ped-anova", "fanova", "mdi"]
+from tarslab.studies.study import Method
 
 FEWEST_TRIALS = 2
 

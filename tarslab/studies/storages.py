@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
 import optuna
@@ -25,7 +25,9 @@ from optuna.trial import FrozenTrial
 
 from tarslab import bundled
 from tarslab.errors import BadArgument, BadStudy, LogWarning, StudyNotFound
-from tarslab.studies import databases
+
+if TYPE_CHECKING:
+    from tarslab.studies.databases import Database
 
 SQLITE_MAGIC = b"SQLite format 3\x00"
 JOURNAL_HEAD = re.compile(rb'\s*\{.*"op_code"')
@@ -118,6 +120,8 @@ def _behind_url(url: str) -> Iterator[Storage]:
         with grpc_proxy(url) as proxy:
             yield _of_optuna(proxy, shown)
     else:
+        from tarslab.studies import databases
+
         with explained(shown, url), databases.connected(url, shown) as database:
             yield _of_database(database, shown)
 
@@ -140,6 +144,8 @@ def _in_file(path: Path) -> Iterator[Storage]:
     if not head:
         raise BadStudy(f"{path}: the file is empty; no study was written to it yet")
     if head.startswith(SQLITE_MAGIC):
+        from tarslab.studies import databases
+
         with (
             _copied(path) as copy,
             explained(str(path)),
@@ -167,7 +173,7 @@ def _of_optuna(storage: BaseStorage, shown: str) -> Storage:
     return Storage(shown, sorted(names), read)
 
 
-def _of_database(database: databases.Database, shown: str) -> Storage:
+def _of_database(database: "Database", shown: str) -> Storage:
     def read(name: str) -> Recorded:
         with explained(shown):
             return Recorded(*database.read(name))

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from html import escape
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -19,10 +19,10 @@ from optuna.trial import FrozenTrial
 
 from tarslab import stats
 from tarslab.errors import BadArgument, NoTrials
-from tarslab.studies.importance import Method, importances
 from tarslab.studies.storages import Recorded
 
 Floats = NDArray[np.float64]
+Method = Literal["ped-anova", "fanova", "mdi"]
 
 SYNTHETIC = "synthetic"
 STATES = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING")
@@ -192,6 +192,9 @@ class Study:
         NoTrials
             Fewer than two complete trials, or no parameter that varies among them.
         """
+        # Optuna's evaluators bring scikit-learn, which takes a second.
+        from tarslab.studies.importance import importances
+
         place = self.value_columns.index(self.objective(objective)[0])
         self.finished()
         return importances(
