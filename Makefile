@@ -5,6 +5,9 @@ BIN := .venv/bin
 WORKERS ?= 3
 INSTALLED := .venv/installed
 
+# Where it is set, each process that a test starts compiles the whole package anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test kubernetes bench lab browser notebooks lock clean
 
