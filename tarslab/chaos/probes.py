@@ -277,14 +277,18 @@ class Probes:
     def start(self) -> Self:
         """Begin; every service has been probed when this returns."""
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "tarslab.chaos.prober"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            # What a terminal sends at Ctrl-C is for this process.
-            start_new_session=True,
-        )
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "tarslab.chaos.prober"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                # What a terminal sends at Ctrl-C is for this process.
+                start_new_session=True,
+            )
+        except OSError as error:
+            self._errors.close()
+            raise ProbesFailed(f"the process that probes did not start: {error}") from None
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         reading = (self._process.stdout,)

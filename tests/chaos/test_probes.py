@@ -315,6 +315,14 @@ def test_probes_whose_process_is_killed_say_so_and_keep_what_they_saw(platform: 
     assert set(probes.result.services) == set(platform.services)
 
 
+def test_probes_whose_process_cannot_start_say_so_and_leave_nothing_open(monkeypatch):
+    monkeypatch.setattr("sys.executable", "/gone/python")
+    probes = Probes({"a": "http://127.0.0.1:1"})
+    with pytest.raises(ProbesFailed, match=r"did not start: .*/gone/python"):
+        probes.start()
+    assert probes._errors.closed
+
+
 def test_every_service_of_a_stack_answers_and_redis_too(platform: LocalPlatform):
     with Probes(platform, timeout=30) as probes:
         pass
