@@ -51,7 +51,7 @@ lock:  ## Pin the dependencies anew
 	$(PYTHON) -m venv build/lock
 	build/lock/bin/pip install -q --disable-pip-version-check uv
 	build/lock/bin/uv pip compile pyproject.toml --extra dev --extra bench --universal --python-version 3.11 \
-	  --generate-hashes --no-strip-extras --no-emit-index-url --no-header -q -o requirements.lock
+	  --generate-hashes --no-emit-index-url --no-header -q -o requirements.lock
 	cd tarslab/stack/kubernetes && ../../../build/lock/bin/uv pip compile requirements.in -c ../../../requirements.lock \
 	  --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements.lock
 
@@ -61,6 +61,6 @@ clean:  ## Remove what the other targets made
 $(INSTALLED): requirements.lock pyproject.toml
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'tarslab needs Python 3.11 or later; name one: make PYTHON=python3.11 ...')"
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
