@@ -1,12 +1,14 @@
 """A small HTTP server for tests of load, in a process of its own: ``python server.py``.
 
 It says its port, and answers by the path: ``/status/503``, ``/slow/0.2`` (seconds), ``/lost`` (the
-connection is closed), ``/seen`` (the requests so far), ``/forget``, tokens at ``/auth/login`` and
-``/auth/refresh``, and ``{}`` elsewhere.
+connection is closed), ``/reset`` (it is reset), ``/seen`` (the requests so far), ``/forget``,
+tokens at ``/auth/login`` and ``/auth/refresh``, and ``{}`` elsewhere.
 """
 
 import asyncio
 import json
+import socket
+import struct
 import sys
 
 SEEN: list[list[str]] = []
@@ -23,6 +25,8 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             body = await reader.readexactly(int(headers.get("content-length", 0)))
             status, answer = await answered(method, path, headers, body)
             if not status:
+                if path == "/reset":
+                    _reset_when_closed(writer)
                 break
             content = json.dumps(answer).encode()
             writer.write(
@@ -52,9 +56,14 @@ async def answered(
         return int(rest[0]), {}
     if first == "slow":
         await asyncio.sleep(float(rest[0]))
-    if first == "lost":
+    if first in ("lost", "reset"):
         return 0, {}
     return 200, TOKENS if path in ("/auth/login", "/auth/refresh") else {}
+
+
+def _reset_when_closed(writer: asyncio.StreamWriter) -> None:
+    at_once = struct.pack("ii", 1, 0)
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
 
 
 async def main() -> None:

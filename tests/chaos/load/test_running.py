@@ -169,6 +169,7 @@ def test_errors_are_told_apart_by_kind(server: Server, free_port: int) -> None:
     async def failing(user: Any) -> None:
         await user.get("/status/503", name="down")
         await user.get("/lost", name="lost")
+        await user.get("/reset", name="reset")
         answer = await user.get("/status/404", name="none")
         if user.iteration == 1:
             raise KeyError("a secret that must not be shown")
@@ -182,12 +183,12 @@ def test_errors_are_told_apart_by_kind(server: Server, free_port: int) -> None:
     assert {kind: count for kind, count in counts.items() if kind not in flows} == {
         "HTTP 404": 4,
         "HTTP 503": 4,
-        "connection lost": 4,
+        "connection lost": 8,
     }
     assert sum(flows.values()) == 4
     assert all(kind.startswith("flow: KeyError in line ") for kind in flows)
     assert "secret" not in result.errors.to_string()
-    assert total(result, "http_req_failed") == 12
+    assert total(result, "http_req_failed") == 16
 
 
 def test_a_server_that_goes_away_is_an_error_of_its_requests(own_server: Server) -> None:

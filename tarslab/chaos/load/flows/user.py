@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from tarslab.chaos.load.engine.runners import Runner
 
 NOT_ANSWERED = "no answer by the end of the run"
+# A connection that the other side has ended, where aiohttp tells of it by the number alone.
+LOST = {errno.ECONNABORTED, errno.ECONNRESET, errno.EPIPE}
 
 
 class Response:
@@ -174,7 +176,7 @@ def _kind(error: Exception) -> str:
         return "TLS failed"
     if isinstance(error, aiohttp.ClientPayloadError):
         return "answer cut off"
-    if isinstance(error, aiohttp.ServerDisconnectedError | ConnectionError):
+    if isinstance(error, aiohttp.ServerDisconnectedError | ConnectionError) or number in LOST:
         return "connection lost"
     return errno.errorcode.get(number or 0, type(error).__name__)
 
