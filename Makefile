@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # More than two cores, since many tests wait for processes of their own.
-WORKERS ?= 3
+WORKERS ?= 4
 INSTALLED := .venv/installed
 
 # Where it is set, each process that a test starts compiles the whole package anew.
