@@ -1,13 +1,11 @@
 """``search``: run a hyperparameter search, in parallel, and on from where it was interrupted."""
 
 import os
-import platform
 import re
 import secrets
 import signal
 import threading
 import time
-import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
@@ -16,7 +14,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import optuna
-import psutil
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage
@@ -27,6 +24,7 @@ from tarslab.errors import BadArgument
 from tarslab.studies import objectives
 from tarslab.studies.loading import load_study
 from tarslab.studies.objectives import Notebook, Objective
+from tarslab.studies.owners import is_gone, running
 from tarslab.studies.sampling import pruner_of, sampler_of
 from tarslab.studies.storages import without_password
 from tarslab.studies.study import Study
@@ -43,8 +41,6 @@ from tarslab.studies.workers import (
 )
 
 DAY = 86_400.0
-# Seconds by which the start time of a process may seem to move.
-CLOCK_STEP = 5.0
 
 # System attributes of trials: who runs one, why it was given up, which one it tries again.
 # Before the names of attributes that are not the user's.
@@ -179,7 +175,7 @@ def search(
             place, name, run, sampler, pruner, _described(study, names, sampler, pruner, seed)
         )
         deadline = time.monotonic() + (float("inf") if timeout is None else timeout)
-        with _running() as owner:
+        with running() as owner:
             quota = _Quota(study, opened, owner, n_trials, deadline, on_progress)
             quota.recover()
             try:
@@ -222,7 +218,7 @@ class _Quota:
         """Give up the trials whose search is gone, and have tried again what was given up."""
         elsewhere = []
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            gone = _is_gone(trial.system_attrs.get(OWNER))
+            gone = is_gone(trial.system_attrs.get(OWNER))
             if gone is None:
                 elsewhere.append(trial.number)
             elif gone:
@@ -475,48 +471,6 @@ def _counts(trial: FrozenTrial) -> bool:
 
 
 @contextmanager
-def _running() -> Iterator[dict[str, Any]]:
-    """Who this search is, as long as it runs."""
-    process, search = psutil.Process(), uuid.uuid4().hex
-    _of_this_process.add(search)
-    try:
-        yield {
-            "host": platform.node(),
-            "processes": _processes(),
-            "pid": process.pid,
-            "started": process.create_time(),
-            "search": search,
-        }
-    finally:
-        _of_this_process.discard(search)
-
-
-def _is_gone(owner: dict[str, Any] | None) -> bool | None:
-    """Whether the search that owned a trial has ended; None where that cannot be seen from here."""
-    if owner is None or owner["host"] != platform.node():
-        return None
-    # Containers may share the name of their host, and each counts its processes from 1.
-    if owner["processes"] != _processes():
-        return None
-    if owner["pid"] == os.getpid():
-        return owner["search"] not in _of_this_process
-    try:
-        process = psutil.Process(owner["pid"])
-        # A number may be used again; the clock that start times are told by may have been set.
-        same = abs(process.create_time() - owner["started"]) < CLOCK_STEP
-        return not same or process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
-def _processes() -> str:
-    """Among which processes the number of one means that one."""
-    with suppress(OSError):
-        return os.readlink("/proc/self/ns/pid")
-    return ""
-
-
-@contextmanager
 def _terminated_like_interrupted() -> Iterator[None]:
     """SIGTERM raises KeyboardInterrupt, as Ctrl-C does; only the main thread may say so."""
     if threading.current_thread() is not threading.main_thread():
@@ -527,6 +481,3 @@ def _terminated_like_interrupted() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
-
-
-_of_this_process: set[str] = set()

@@ -120,6 +120,7 @@ def _behind_url(url: str) -> Iterator[Storage]:
         with grpc_proxy(url) as proxy:
             yield _of_optuna(proxy, shown)
     else:
+        # Only here: it brings SQLAlchemy.
         from tarslab.studies import databases
 
         with explained(shown, url), databases.connected(url, shown) as database:
